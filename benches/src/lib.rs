@@ -1,0 +1,1 @@
+//! The load generators share what stands here.

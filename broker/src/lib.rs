@@ -1,0 +1,1 @@
+//! The log broker: logs, groups, the Kafka listener.

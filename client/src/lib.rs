@@ -1,0 +1,1 @@
+//! A Kafka client: Producer, Consumer, Admin, Stage.

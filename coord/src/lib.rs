@@ -1,0 +1,1 @@
+//! The coordination service: znode tree, sessions, watches, transaction log.
