@@ -1,0 +1,302 @@
+//! A file that is only ever appended to, by one writer, and read by many.
+//!
+//! There are two ways in, which meet in the same page cache: a small append is a store into a
+//! mapped window, a large one a `pwritev` to the same file. Where nothing can be mapped, all are
+//! written. Blocks are reserved before they are stored to, in steps that grow with the file, so
+//! that a full disk is a clean error and many idle files reserve little.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::{DiskFile, Window};
+
+/// Appends of up to so many bytes are stored into a mapped window, larger ones written.
+pub const SMALL_APPEND: usize = 4096;
+
+const PAGE: u64 = 4096;
+/// Reservations grow with the file between these, as do windows.
+const RESERVE_MIN: u64 = 16 << 10;
+const RESERVE_MAX: u64 = 32 << 20;
+const WINDOW_MAX: u64 = 1 << 20;
+/// So much is made writable ahead of the end at a time. Little, as it dirties the pages.
+const POPULATE_STEP: u64 = 32 << 10;
+/// After a window was refused, so many bytes go by before one is asked for again.
+const WINDOW_RETRY: u64 = 256 << 10;
+
+fn page_floor(position: u64) -> u64 {
+    position & !(PAGE - 1)
+}
+
+fn page_ceil(position: u64) -> u64 {
+    page_floor(position + PAGE - 1)
+}
+
+/// What readers hold of an append-only file: its bytes up to the published end.
+pub struct SegmentFile<F> {
+    file: F,
+    published: AtomicU64,
+}
+
+impl<F: DiskFile> SegmentFile<F> {
+    /// A file of which `[0, published)` is there to be read.
+    pub fn new(file: F, published: u64) -> Self {
+        SegmentFile {
+            file,
+            published: AtomicU64::new(published),
+        }
+    }
+
+    /// Bytes that can be read. Grows only (but for a follower's truncation).
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// Reads at `position`, never past the published end.
+    pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let left = self.published().saturating_sub(position);
+        let len = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.file.read_at(&mut buffer[..len], position)
+    }
+
+    /// The file, for `sendfile` of ranges below [`SegmentFile::published`] and for probes.
+    pub fn file(&self) -> &F {
+        &self.file
+    }
+}
+
+/// A range of an append-only file that is to be made durable; it runs without its appender.
+pub struct SyncRange<F> {
+    segment: Arc<SegmentFile<F>>,
+    window: Option<Arc<Window>>,
+    from: u64,
+    to: u64,
+}
+
+impl<F> Clone for SyncRange<F> {
+    fn clone(&self) -> Self {
+        SyncRange {
+            segment: Arc::clone(&self.segment),
+            window: self.window.clone(),
+            from: self.from,
+            to: self.to,
+        }
+    }
+}
+
+impl<F: DiskFile> SyncRange<F> {
+    /// The whole of a file, by its descriptor.
+    pub fn whole(segment: Arc<SegmentFile<F>>) -> Self {
+        let to = segment.published();
+        SyncRange {
+            segment,
+            window: None,
+            from: 0,
+            to,
+        }
+    }
+
+    /// Syncs. Where the range lies in the window, only its pages are written, and those made
+    /// ready ahead of it stay dirty and writable. An error is final for the disk.
+    pub fn run(&self) -> io::Result<()> {
+        match &self.window {
+            Some(window) if window.start() <= self.from && self.to <= window.end() => {
+                window.sync(self.from, self.to)
+            }
+            _ => self.segment.file.sync(),
+        }
+    }
+
+    /// The end of the range in the file.
+    pub fn end(&self) -> u64 {
+        self.to
+    }
+}
+
+/// The one appender of a file.
+pub struct AppendFile<F> {
+    segment: Arc<SegmentFile<F>>,
+    end: u64,
+    /// The file's size; blocks are reserved up to here if `reserves`.
+    reserved: u64,
+    reserves: bool,
+    /// Nothing is reserved past this unless an append needs it.
+    limit: u64,
+    window: Option<Arc<Window>>,
+    /// Pages of the window up to here can be stored to.
+    populated: u64,
+    /// No window is asked for below this end.
+    window_from: u64,
+}
+
+impl<F: DiskFile> AppendFile<F> {
+    /// Appends to `file` from `end` on; what the file holds past `end` is reserved room (zeros).
+    /// No more than `limit` bytes are reserved ahead of need.
+    pub fn new(file: F, end: u64, limit: u64) -> io::Result<Self> {
+        let reserved = file.len()?;
+        Ok(AppendFile {
+            segment: Arc::new(SegmentFile::new(file, end)),
+            end,
+            reserved,
+            reserves: true,
+            limit,
+            window: None,
+            populated: 0,
+            window_from: 0,
+        })
+    }
+
+    /// What readers hold.
+    pub fn segment(&self) -> &Arc<SegmentFile<F>> {
+        &self.segment
+    }
+
+    /// Where the next append goes.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Appends `head` and `body`, one after the other, and publishes them.
+    ///
+    /// # Errors
+    /// `StorageFull`: nothing was appended, and it may be tried again. Any other error is final.
+    pub fn append(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let len = head.len() + body.len();
+        let end = self.end + len as u64;
+        if end > self.reserved && self.reserves {
+            self.reserve(end)?;
+        }
+        if len <= SMALL_APPEND && self.window_until(end) {
+            // The window was just made to reach past `end`.
+            if let Some(window) = &self.window {
+                window.store(self.end, head);
+                window.store(self.end + head.len() as u64, body);
+            }
+        } else {
+            self.segment
+                .file
+                .write_at(&[IoSlice::new(head), IoSlice::new(body)], self.end)?;
+        }
+        self.end = end;
+        self.reserved = self.reserved.max(end);
+        self.segment.published.store(end, Ordering::Release);
+        Ok(())
+    }
+
+    /// What makes `[from, end)` durable.
+    pub fn sync_range(&self, from: u64) -> SyncRange<F> {
+        SyncRange {
+            segment: Arc::clone(&self.segment),
+            window: self.window.clone(),
+            from,
+            to: self.end,
+        }
+    }
+
+    /// Ends the appending: unmaps, gives reserved room back, and leaves what readers hold.
+    pub fn seal(mut self) -> io::Result<Arc<SegmentFile<F>>> {
+        self.trim()?;
+        Ok(self.segment)
+    }
+
+    /// Unmaps, and gives reserved room back. Appending may go on.
+    pub fn trim(&mut self) -> io::Result<()> {
+        self.window = None;
+        self.populated = 0;
+        if self.reserved > self.end {
+            self.segment.file.set_len(self.end)?;
+            self.reserved = self.end;
+        }
+        Ok(())
+    }
+
+    /// Cuts the file to `end` bytes. Only for what no consumer has seen (a follower's tail).
+    pub fn truncate(&mut self, end: u64) -> io::Result<()> {
+        assert!(end <= self.end, "a truncation does not make a file longer");
+        self.window = None;
+        self.populated = 0;
+        self.segment.published.store(end, Ordering::Release);
+        self.segment.file.set_len(end)?;
+        self.end = end;
+        self.reserved = end;
+        Ok(())
+    }
+
+    fn reserve(&mut self, end: u64) -> io::Result<()> {
+        let step = self.end.clamp(RESERVE_MIN, RESERVE_MAX);
+        let least = page_ceil(end);
+        let wanted = page_ceil((end + step).min(self.limit)).max(least);
+        let from = self.reserved;
+        let result = match self.segment.file.allocate(from, wanted - from) {
+            // The last room of a disk is still good for this append.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && wanted > least => self
+                .segment
+                .file
+                .allocate(from, least - from)
+                .map(|()| least),
+            result => result.map(|()| wanted),
+        };
+        match result {
+            Ok(reserved) => self.reserved = reserved,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                static SAID: AtomicBool = AtomicBool::new(false);
+                if !SAID.swap(true, Ordering::Relaxed) {
+                    tracing::info!("{error}: every append is written, none is mapped");
+                }
+                self.reserves = false;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Whether a window is ready to be stored to up to `end`.
+    fn window_until(&mut self, end: u64) -> bool {
+        if self.window.is_some() && end <= self.populated {
+            return true;
+        }
+        self.next_window(end)
+    }
+
+    fn next_window(&mut self, end: u64) -> bool {
+        if !self.reserves || self.end < self.window_from {
+            return false;
+        }
+        if self.window.as_ref().is_none_or(|window| end > window.end()) {
+            self.window = None;
+            let start = page_floor(self.end);
+            // Room that was there before may end inside a page.
+            let least = page_ceil(end);
+            if self.reserved < least && self.reserve(least).is_err() {
+                return false;
+            }
+            let len = self.end.next_power_of_two().clamp(RESERVE_MIN, WINDOW_MAX);
+            let until = page_floor(self.reserved).min(start + len).max(least);
+            if until > self.reserved {
+                return false;
+            }
+            let window = self.segment.file.map(start, (until - start) as usize);
+            let Some(window) = window else {
+                self.window_from = self.end + WINDOW_RETRY;
+                return false;
+            };
+            self.window = Some(Arc::new(window));
+            self.populated = start;
+        }
+        let Some(window) = &self.window else {
+            return false;
+        };
+        // Large appends may have gone past what was populated.
+        let from = self.populated.max(page_floor(self.end));
+        let to = (from + POPULATE_STEP).max(page_ceil(end)).min(window.end());
+        if window.populate(from, to) {
+            self.populated = to;
+            return true;
+        }
+        self.window = None;
+        self.window_from = self.end + WINDOW_RETRY;
+        false
+    }
+}
