@@ -1,1 +1,26 @@
 //! Kafka's wire protocol and record batches as Rust types.
+//!
+//! No I/O, no clock, no async: bytes in, types out, and back. Nothing here fails except by an
+//! error for bytes that lie, and no decoder takes more memory than a small multiple of the bytes
+//! that it was handed.
+//!
+//! - [`wire`]: the bounded reader, the writer, and the declaration of messages.
+//! - [`api`]: a module for each API; [`ApiKey`] knows their version ranges.
+//! - [`frame`]: headers and whole frames.
+//! - [`error`]: Kafka's error codes.
+//! - [`records`]: record batches, their checks and their compression.
+//! - [`internal`]: what is stored in `__consumer_offsets`, and what group members tell each other.
+
+pub mod api;
+mod api_key;
+pub mod error;
+pub mod frame;
+pub mod internal;
+pub mod records;
+pub mod wire;
+
+pub use api::{AnyRequest, Request};
+pub use api_key::ApiKey;
+pub use error::ErrorCode;
+pub use frame::{RequestHeader, ResponseHeader, encode_request, encode_response};
+pub use wire::{DecodeError, Encoded, Message, Piece, Reader, Records, Str, Writer};
