@@ -124,6 +124,8 @@ pub struct AppendFile<F> {
     reserves: bool,
     /// Nothing is reserved past this unless an append needs it.
     limit: u64,
+    /// Appends of up to so many bytes are stored.
+    small: usize,
     window: Option<Arc<Window>>,
     /// Pages of the window up to here can be stored to.
     populated: u64,
@@ -142,10 +144,17 @@ impl<F: DiskFile> AppendFile<F> {
             reserved,
             reserves: true,
             limit,
+            small: SMALL_APPEND,
             window: None,
             populated: 0,
             window_from: 0,
         })
+    }
+
+    /// The same with another threshold than [`SMALL_APPEND`]: the bench that finds it sets this.
+    pub fn storing_up_to(mut self, bytes: usize) -> Self {
+        self.small = bytes;
+        self
     }
 
     /// What readers hold.
@@ -168,7 +177,7 @@ impl<F: DiskFile> AppendFile<F> {
         if end > self.reserved && self.reserves {
             self.reserve(end)?;
         }
-        if len <= SMALL_APPEND && self.window_until(end) {
+        if len <= self.small && self.window_until(end) {
             // The window was just made to reach past `end`.
             if let Some(window) = &self.window {
                 window.store(self.end, head);
