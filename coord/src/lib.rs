@@ -1,1 +1,21 @@
-//! The coordination service: znode tree, sessions, watches, transaction log.
+//! The coordination service: a znode tree like ZooKeeper's, its transactions in a log on disk, and the in-process
+//! handle by which the broker reads, writes and watches it.
+//!
+//! ```text
+//! Session::create ─▶ service::core ─▶ tree::Preparer ─▶ service::voter ─▶ storage (log thread: append, one sync)
+//!                                                                                   │ durable
+//!          answer ◀─ watches ◀─ tree::Tree::apply ◀──────── committed ◀─────────────┘
+//! ```
+//!
+//! The tree knows no disk, the storage no tree but its records, and neither knows who commits: `service::voter` is
+//! the quorum of one, where the ZAB quorum goes.
+
+mod error;
+mod storage;
+pub mod tree;
+mod zxid;
+
+pub use error::{CoordError, ErrorCode, MultiError};
+pub use storage::StorageError;
+pub use tree::{CreateMode, Created, Op, OpResult, Stat};
+pub use zxid::Zxid;

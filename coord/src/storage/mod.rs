@@ -1,0 +1,4 @@
+//! What is on disk: the transaction log, snapshots and the epochs.
+
+mod error;
+pub use error::StorageError;

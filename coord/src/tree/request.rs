@@ -1,0 +1,208 @@
+//! What can be asked of the tree, before it is known whether it can be done. Prepared into a `Txn` by `tree::prepare`.
+
+use bytes::Bytes;
+
+use super::limits::TTL_MS_MAX;
+use super::node::{Kind, Stat};
+
+/// How a znode is created; the discriminants of ZooKeeper's flags are in [`CreateMode::flags`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateMode {
+    /// Stays until it is deleted.
+    Persistent,
+    /// Goes with its session.
+    Ephemeral,
+    /// Stays, and its name ends with the parent's next number in ten digits.
+    PersistentSequential,
+    /// Goes with its session, and its name ends with the parent's next number in ten digits.
+    EphemeralSequential,
+    /// Goes some time after its last child has gone.
+    Container,
+    /// Goes after this many milliseconds (1 to 2^40 - 1) without a change and without children.
+    PersistentWithTtl(i64),
+    /// The same, with a number.
+    PersistentSequentialWithTtl(i64),
+}
+
+impl CreateMode {
+    /// ZooKeeper's number for the mode, and 0 or the TTL.
+    pub const fn flags(self) -> (i32, i64) {
+        match self {
+            CreateMode::Persistent => (0, 0),
+            CreateMode::Ephemeral => (1, 0),
+            CreateMode::PersistentSequential => (2, 0),
+            CreateMode::EphemeralSequential => (3, 0),
+            CreateMode::Container => (4, 0),
+            CreateMode::PersistentWithTtl(ttl) => (5, ttl),
+            CreateMode::PersistentSequentialWithTtl(ttl) => (6, ttl),
+        }
+    }
+
+    /// The mode of ZooKeeper's number, or none for one that does not exist.
+    pub const fn of_flags(flags: i32, ttl: i64) -> Option<CreateMode> {
+        Some(match flags {
+            0 => CreateMode::Persistent,
+            1 => CreateMode::Ephemeral,
+            2 => CreateMode::PersistentSequential,
+            3 => CreateMode::EphemeralSequential,
+            4 => CreateMode::Container,
+            5 => CreateMode::PersistentWithTtl(ttl),
+            6 => CreateMode::PersistentSequentialWithTtl(ttl),
+            _ => return None,
+        })
+    }
+
+    pub(crate) const fn is_sequential(self) -> bool {
+        matches!(
+            self,
+            CreateMode::PersistentSequential
+                | CreateMode::EphemeralSequential
+                | CreateMode::PersistentSequentialWithTtl(_)
+        )
+    }
+
+    /// The kind of znode it makes for `session`, or none where the TTL is out of range.
+    pub(crate) const fn kind(self, session: i64) -> Option<Kind> {
+        Some(match self {
+            CreateMode::Persistent | CreateMode::PersistentSequential => Kind::Persistent,
+            CreateMode::Ephemeral | CreateMode::EphemeralSequential => Kind::Ephemeral(session),
+            CreateMode::Container => Kind::Container,
+            CreateMode::PersistentWithTtl(ttl) | CreateMode::PersistentSequentialWithTtl(ttl) => {
+                if ttl <= 0 || ttl > TTL_MS_MAX {
+                    return None;
+                }
+                Kind::Ttl(ttl)
+            }
+        })
+    }
+}
+
+/// One write. A version of none means whatever version the znode is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Creates a znode; with a sequential mode `path` is the name without its number, and may end in `/`.
+    Create {
+        /// Where.
+        path: String,
+        /// With what.
+        data: Bytes,
+        /// How.
+        mode: CreateMode,
+    },
+    /// Deletes a znode without children.
+    Delete {
+        /// Which.
+        path: String,
+        /// If at this version.
+        version: Option<i32>,
+    },
+    /// Replaces a znode's data.
+    SetData {
+        /// Which.
+        path: String,
+        /// By what.
+        data: Bytes,
+        /// If at this version.
+        version: Option<i32>,
+    },
+    /// Fails unless the znode is there, and at this version.
+    Check {
+        /// Which.
+        path: String,
+        /// At which version.
+        version: Option<i32>,
+    },
+    /// Deletes a container or TTL znode if its time has come; the sweep proposes these.
+    Expire {
+        /// Which.
+        path: String,
+    },
+}
+
+impl Op {
+    /// A create.
+    pub fn create(path: impl Into<String>, data: impl Into<Bytes>, mode: CreateMode) -> Op {
+        let (path, data) = (path.into(), data.into());
+        Op::Create { path, data, mode }
+    }
+
+    /// A delete, of any version where `version` is none.
+    pub fn delete(path: impl Into<String>, version: Option<i32>) -> Op {
+        let path = path.into();
+        Op::Delete { path, version }
+    }
+
+    /// A set, of any version where `version` is none.
+    pub fn set(path: impl Into<String>, data: impl Into<Bytes>, version: Option<i32>) -> Op {
+        let (path, data) = (path.into(), data.into());
+        Op::SetData {
+            path,
+            data,
+            version,
+        }
+    }
+
+    /// A check, of mere existence where `version` is none.
+    pub fn check(path: impl Into<String>, version: Option<i32>) -> Op {
+        let path = path.into();
+        Op::Check { path, version }
+    }
+
+    /// Bytes of path and data.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Op::Create { path, data, .. } | Op::SetData { path, data, .. } => {
+                path.len() + data.len()
+            }
+            Op::Delete { path, .. } | Op::Check { path, .. } | Op::Expire { path } => path.len(),
+        }
+    }
+}
+
+/// What a client, or the service itself, wants to become of the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// All of these operations or none; `session` 0 is the service itself.
+    Ops {
+        /// Who asks; ephemeral znodes are this session's.
+        session: i64,
+        /// What, in order; each sees what those before it did.
+        ops: Vec<Op>,
+    },
+    /// A new session.
+    OpenSession {
+        /// Its id: not 0, unused, and not starting with the byte 0xff.
+        id: i64,
+        /// After how many milliseconds of silence it ends.
+        timeout_ms: u32,
+        /// The member in whose process the session lives, or 0 for one of a client on the wire.
+        member: u64,
+    },
+    /// The end of sessions and of their ephemeral znodes. Those already gone are passed over.
+    CloseSessions {
+        /// Which.
+        ids: Vec<i64>,
+    },
+}
+
+/// A znode that was created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// Its path, with its number where it has one.
+    pub path: String,
+    /// Its numbers.
+    pub stat: Stat,
+}
+
+/// What became of one operation of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpResult {
+    /// Of [`Op::Create`].
+    Created(Created),
+    /// Of [`Op::Delete`] and [`Op::Expire`].
+    Deleted,
+    /// Of [`Op::SetData`]: the znode's new numbers.
+    Set(Stat),
+    /// Of [`Op::Check`].
+    Checked,
+}

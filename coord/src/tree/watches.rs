@@ -1,0 +1,134 @@
+//! Who is told of what. Pure: fired by the events of applied transactions, it answers with the watchers to tell.
+//! How they are told (a queue, a connection) is their owner's business.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::path::split;
+
+/// What happened to a znode; the numbers are ZooKeeper's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum EventKind {
+    /// It was created.
+    NodeCreated = 1,
+    /// It was deleted.
+    NodeDeleted = 2,
+    /// Its data was set.
+    NodeDataChanged = 3,
+    /// A child was created or deleted.
+    NodeChildrenChanged = 4,
+}
+
+/// One-shot, of data and existence: the next creation, set or deletion.
+pub const DATA: u8 = 1;
+/// One-shot, of children: the next creation or deletion of a child, or the znode's own deletion.
+pub const CHILDREN: u8 = 2;
+/// All of the above, until removed.
+pub const PERSISTENT: u8 = 4;
+/// Creations, sets and deletions of the znode and everything under it, until removed. Never of children.
+pub const RECURSIVE: u8 = 8;
+
+/// The watches that are set. A watcher is a number that its owner chose; it may watch many paths in many ways.
+#[derive(Debug, Default)]
+pub struct Watches {
+    by_path: BTreeMap<Box<str>, BTreeMap<u64, u8>>,
+    by_watcher: BTreeMap<u64, BTreeSet<Box<str>>>,
+    /// While there are none, no event asks for its ancestors' watches.
+    recursive: usize,
+}
+
+impl Watches {
+    /// Adds `modes` (a union of [`DATA`], [`CHILDREN`], [`PERSISTENT`] and [`RECURSIVE`]) of `watcher` on `path`.
+    pub fn add(&mut self, path: &str, watcher: u64, modes: u8) {
+        let held = self
+            .by_path
+            .entry(path.into())
+            .or_default()
+            .entry(watcher)
+            .or_default();
+        if modes & !*held & RECURSIVE != 0 {
+            self.recursive += 1;
+        }
+        *held |= modes;
+        self.by_watcher
+            .entry(watcher)
+            .or_default()
+            .insert(path.into());
+    }
+
+    /// Takes `modes` of `watcher` off `path`; false where none of them was set.
+    pub fn remove(&mut self, path: &str, watcher: u64, modes: u8) -> bool {
+        let Some(watchers) = self.by_path.get_mut(path) else {
+            return false;
+        };
+        let Some(held) = watchers.get_mut(&watcher) else {
+            return false;
+        };
+        let gone = *held & modes;
+        *held &= !modes;
+        if gone & RECURSIVE != 0 {
+            self.recursive -= 1;
+        }
+        if *held == 0 {
+            watchers.remove(&watcher);
+            if watchers.is_empty() {
+                self.by_path.remove(path);
+            }
+            if let Some(paths) = self.by_watcher.get_mut(&watcher) {
+                paths.remove(path);
+                if paths.is_empty() {
+                    self.by_watcher.remove(&watcher);
+                }
+            }
+        }
+        gone != 0
+    }
+
+    /// Takes off everything that `watcher` watches.
+    pub fn remove_watcher(&mut self, watcher: u64) {
+        for path in self.by_watcher.get(&watcher).cloned().unwrap_or_default() {
+            self.remove(&path, watcher, u8::MAX);
+        }
+    }
+
+    /// The watchers of an event, each once and in order; their one-shot watches that fired are gone.
+    pub fn fire(&mut self, kind: EventKind, path: &str) -> Vec<u64> {
+        let (once, lasting) = match kind {
+            EventKind::NodeCreated | EventKind::NodeDataChanged => (DATA, PERSISTENT | RECURSIVE),
+            EventKind::NodeDeleted => (DATA | CHILDREN, PERSISTENT | RECURSIVE),
+            EventKind::NodeChildrenChanged => (CHILDREN, PERSISTENT),
+        };
+        let mut told = BTreeSet::new();
+        if let Some(watchers) = self.by_path.get(path) {
+            told.extend(
+                watchers
+                    .iter()
+                    .filter(|(_, held)| **held & (once | lasting) != 0)
+                    .map(|(w, _)| *w),
+            );
+        }
+        for watcher in &told {
+            self.remove(path, *watcher, once);
+        }
+        if self.recursive > 0 && lasting & RECURSIVE != 0 {
+            let mut below = path;
+            while below != "/" {
+                below = split(below).0;
+                if let Some(watchers) = self.by_path.get(below) {
+                    told.extend(
+                        watchers
+                            .iter()
+                            .filter(|(_, held)| **held & RECURSIVE != 0)
+                            .map(|(w, _)| *w),
+                    );
+                }
+            }
+        }
+        told.into_iter().collect()
+    }
+
+    /// Paths that anyone watches.
+    pub fn path_count(&self) -> usize {
+        self.by_path.len()
+    }
+}
