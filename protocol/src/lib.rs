@@ -16,6 +16,8 @@ mod api_key;
 pub mod error;
 pub mod frame;
 pub mod internal;
+#[cfg(test)]
+mod oracle;
 pub mod records;
 pub mod wire;
 

@@ -115,7 +115,11 @@ impl Nullable for Str {
             }
             Some(s) => {
                 // Longer ones have no form here; what is left of them is still a string.
-                let s = &s[..s.floor_char_boundary(i16::MAX as usize)];
+                let mut end = s.len().min(i16::MAX as usize);
+                while !s.is_char_boundary(end) {
+                    end -= 1;
+                }
+                let s = &s[..end];
                 w.i16(s.len() as i16);
                 w.raw(s.as_bytes());
             }
