@@ -1,1 +1,3 @@
 //! The log broker: logs, groups, the Kafka listener.
+
+pub mod group;

@@ -1,0 +1,235 @@
+//! OffsetFetch: committed offsets, of some partitions or all, of one group or several.
+
+use protocol::Str;
+use protocol::api::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use protocol::error::ErrorCode;
+
+use super::coordinator::answer;
+use super::core::{CommittedOffset, Event, Group, Reply};
+use super::{GroupCoordinator, OffsetsLog, answer::str};
+
+impl<L: OffsetsLog> GroupCoordinator<L> {
+    /// OffsetFetch. With `require_stable` it waits for commits that are on their way to the log.
+    pub async fn fetch_offsets(
+        &self,
+        version: i16,
+        request: OffsetFetchRequest,
+    ) -> OffsetFetchResponse {
+        let groups = if version >= 8 {
+            request.groups
+        } else {
+            vec![as_group(request.group_id, request.topics)]
+        };
+        let settled: Vec<_> = if request.require_stable {
+            let settle = |group: &OffsetFetchRequestGroup| {
+                self.send(&group.group_id, |reply_to| Event::Settle {
+                    group: group.group_id.to_string(),
+                    reply_to,
+                })
+            };
+            groups.iter().map(settle).collect()
+        } else {
+            Vec::new()
+        };
+        let mut settled = settled.into_iter();
+        let mut answers = Vec::with_capacity(groups.len());
+        for group in &groups {
+            let error = match settled.next() {
+                None => ErrorCode::None,
+                Some(sent) => match answer(sent).await {
+                    Ok(Reply::Settled(error)) => error,
+                    Ok(_) => ErrorCode::UnknownServerError,
+                    Err(error) => error,
+                },
+            };
+            answers.push(if error == ErrorCode::None {
+                self.fetch_group(version, group)
+            } else {
+                failed(group, error)
+            });
+        }
+        if version >= 8 {
+            return OffsetFetchResponse {
+                groups: answers,
+                ..OffsetFetchResponse::default()
+            };
+        }
+        match (answers.pop(), groups.first()) {
+            (Some(answer), Some(asked)) => alone(version, answer, asked),
+            _ => OffsetFetchResponse::default(),
+        }
+    }
+
+    fn fetch_group(
+        &self,
+        version: i16,
+        asked: &OffsetFetchRequestGroup,
+    ) -> OffsetFetchResponseGroup {
+        let topics = self.of(&asked.group_id).and_then(|partition| {
+            partition.look(|shard| {
+                let group = shard.group(&asked.group_id);
+                match &asked.topics {
+                    Some(topics) => topics
+                        .iter()
+                        .map(|topic| self.fetch_topic(version, group, topic))
+                        .collect(),
+                    None => group
+                        .map(|group| self.fetch_all(version, group))
+                        .unwrap_or_default(),
+                }
+            })
+        });
+        match topics {
+            Ok(topics) => OffsetFetchResponseGroup {
+                group_id: asked.group_id.clone(),
+                topics,
+                error_code: 0,
+            },
+            Err(error) => failed(asked, error),
+        }
+    }
+
+    fn fetch_topic(
+        &self,
+        version: i16,
+        group: Option<&Group>,
+        asked: &OffsetFetchRequestTopics,
+    ) -> OffsetFetchResponseTopics {
+        let by_id = (version >= 10).then(|| self.log.topic_name(asked.topic_id));
+        let (name, error) = match &by_id {
+            None => (&*asked.name, ErrorCode::None),
+            Some(Some(name)) => (name.as_str(), ErrorCode::None),
+            Some(None) => ("", ErrorCode::UnknownTopicId),
+        };
+        let answer = |&index: &i32| {
+            partition(
+                index,
+                group.and_then(|group| group.offset(name, index)),
+                error,
+            )
+        };
+        OffsetFetchResponseTopics {
+            name: asked.name.clone(),
+            topic_id: asked.topic_id,
+            partitions: asked.partition_indexes.iter().map(answer).collect(),
+        }
+    }
+
+    fn fetch_all(&self, version: i16, group: &Group) -> Vec<OffsetFetchResponseTopics> {
+        let topic =
+            |(name, partitions): (&String, &std::collections::BTreeMap<i32, CommittedOffset>)| {
+                let topic_id = if version >= 10 {
+                    self.log.topic_id(name)?
+                } else {
+                    uuid::Uuid::nil()
+                };
+                let partitions = partitions
+                    .iter()
+                    .map(|(index, offset)| partition(*index, Some(offset), ErrorCode::None))
+                    .collect();
+                Some(OffsetFetchResponseTopics {
+                    name: str(name),
+                    topic_id,
+                    partitions,
+                })
+            };
+        // A topic without an id is being deleted; its offsets soon are, too.
+        group.offsets().iter().filter_map(topic).collect()
+    }
+}
+
+/// A partition's answer: no offset is -1, never 0.
+fn partition(
+    index: i32,
+    offset: Option<&CommittedOffset>,
+    error: ErrorCode,
+) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index: index,
+        committed_offset: offset.map_or(-1, |offset| offset.offset),
+        committed_leader_epoch: offset.map_or(-1, |offset| offset.leader_epoch),
+        metadata: Some(
+            offset
+                .map(|offset| str(&offset.metadata))
+                .unwrap_or_default(),
+        ),
+        error_code: error as i16,
+    }
+}
+
+fn failed(asked: &OffsetFetchRequestGroup, error: ErrorCode) -> OffsetFetchResponseGroup {
+    OffsetFetchResponseGroup {
+        group_id: asked.group_id.clone(),
+        topics: Vec::new(),
+        error_code: error as i16,
+    }
+}
+
+/// A request of before version 8 as one for one group.
+fn as_group(
+    group_id: Str,
+    topics: Option<Vec<protocol::api::offset_fetch::OffsetFetchRequestTopic>>,
+) -> OffsetFetchRequestGroup {
+    let topics = topics.map(|topics| {
+        let topic = |topic: protocol::api::offset_fetch::OffsetFetchRequestTopic| {
+            OffsetFetchRequestTopics {
+                name: topic.name,
+                partition_indexes: topic.partition_indexes,
+                ..OffsetFetchRequestTopics::default()
+            }
+        };
+        topics.into_iter().map(topic).collect()
+    });
+    OffsetFetchRequestGroup {
+        group_id,
+        topics,
+        ..OffsetFetchRequestGroup::default()
+    }
+}
+
+/// The answer to a request of before version 8. Version 1 has no place for an error but the partitions.
+fn alone(
+    version: i16,
+    answer: OffsetFetchResponseGroup,
+    asked: &OffsetFetchRequestGroup,
+) -> OffsetFetchResponse {
+    let error_code = answer.error_code;
+    let mut response = OffsetFetchResponse {
+        error_code,
+        ..OffsetFetchResponse::default()
+    };
+    let topics = if version < 2 && error_code != ErrorCode::None as i16 {
+        let error = ErrorCode::from(error_code);
+        let all = |topic: &OffsetFetchRequestTopics| OffsetFetchResponseTopics {
+            name: topic.name.clone(),
+            partitions: topic
+                .partition_indexes
+                .iter()
+                .map(|&index| partition(index, None, error))
+                .collect(),
+            ..OffsetFetchResponseTopics::default()
+        };
+        asked.topics.iter().flatten().map(all).collect()
+    } else {
+        answer.topics
+    };
+    for topic in topics {
+        let partition = |partition: OffsetFetchResponsePartitions| OffsetFetchResponsePartition {
+            partition_index: partition.partition_index,
+            committed_offset: partition.committed_offset,
+            committed_leader_epoch: partition.committed_leader_epoch,
+            metadata: partition.metadata,
+            error_code: partition.error_code,
+        };
+        let partitions = topic.partitions.into_iter().map(partition).collect();
+        response.topics.push(OffsetFetchResponseTopic {
+            name: topic.name,
+            partitions,
+        });
+    }
+    response
+}
