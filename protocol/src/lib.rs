@@ -11,6 +11,8 @@
 //! - [`records`]: record batches, their checks and their compression.
 //! - [`internal`]: what is stored in `__consumer_offsets`, and what group members tell each other.
 
+#[cfg(test)]
+mod alloc_tests;
 pub mod api;
 mod api_key;
 pub mod error;

@@ -31,7 +31,11 @@ fn decode<M: Message>(bytes: &Bytes, version: i16) -> M {
 }
 
 /// A value of every version comes back equal from our own bytes.
-fn comes_back<M: Message + Field + PartialEq + Debug>(seed: u64, version: i16, flexible: i16) -> Bytes {
+fn comes_back<M: Message + Field + PartialEq + Debug>(
+    seed: u64,
+    version: i16,
+    flexible: i16,
+) -> Bytes {
     let cx = Context::new(version, flexible);
     let value = M::arbitrary(&mut Gen::new(seed), cx);
     let bytes = encode(&value, version);
@@ -57,13 +61,13 @@ where
     assert_eq!(bytes, again.freeze(), "version {version}: {value:?}");
 }
 
-macro_rules! every_api {
-    ($($test:ident: $key:ident, $request:ident, $response:ident;)*) => {
+macro_rules! tests {
+    ($($key:ident: $module:ident::{$request:ident, $response:ident};)*) => {
         proptest! {
             #![proptest_config(ProptestConfig::with_cases(200))]
             $(
                 #[test]
-                fn $test(seed: u64) {
+                fn $module(seed: u64) {
                     let flexible = ApiKey::$key.flexible_from();
                     for version in ApiKey::$key.versions() {
                         agrees::<api::$request, theirs::$request>(seed, version, flexible);
@@ -72,44 +76,10 @@ macro_rules! every_api {
                 }
             )*
         }
-
-        #[test]
-        fn every_api_has_its_test() {
-            assert_eq!(ApiKey::ALL.len(), [$(ApiKey::$key),*].len());
-        }
     };
 }
 
-every_api! {
-    produce: Produce, ProduceRequest, ProduceResponse;
-    fetch: Fetch, FetchRequest, FetchResponse;
-    list_offsets: ListOffsets, ListOffsetsRequest, ListOffsetsResponse;
-    metadata: Metadata, MetadataRequest, MetadataResponse;
-    offset_commit: OffsetCommit, OffsetCommitRequest, OffsetCommitResponse;
-    offset_fetch: OffsetFetch, OffsetFetchRequest, OffsetFetchResponse;
-    find_coordinator: FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse;
-    join_group: JoinGroup, JoinGroupRequest, JoinGroupResponse;
-    heartbeat: Heartbeat, HeartbeatRequest, HeartbeatResponse;
-    leave_group: LeaveGroup, LeaveGroupRequest, LeaveGroupResponse;
-    sync_group: SyncGroup, SyncGroupRequest, SyncGroupResponse;
-    describe_groups: DescribeGroups, DescribeGroupsRequest, DescribeGroupsResponse;
-    list_groups: ListGroups, ListGroupsRequest, ListGroupsResponse;
-    api_versions: ApiVersions, ApiVersionsRequest, ApiVersionsResponse;
-    create_topics: CreateTopics, CreateTopicsRequest, CreateTopicsResponse;
-    delete_topics: DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse;
-    delete_records: DeleteRecords, DeleteRecordsRequest, DeleteRecordsResponse;
-    init_producer_id: InitProducerId, InitProducerIdRequest, InitProducerIdResponse;
-    offset_for_leader_epoch: OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
-    describe_configs: DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse;
-    alter_configs: AlterConfigs, AlterConfigsRequest, AlterConfigsResponse;
-    describe_log_dirs: DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
-    create_partitions: CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse;
-    delete_groups: DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse;
-    incremental_alter_configs: IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
-    offset_delete: OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse;
-    describe_cluster: DescribeCluster, DescribeClusterRequest, DescribeClusterResponse;
-    describe_topic_partitions: DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
-}
+api::for_each_api!(tests);
 
 proptest! {
     #[test]

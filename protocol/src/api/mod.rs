@@ -45,6 +45,45 @@ pub trait Request: Message {
     type Response: Message;
 }
 
+/// Hands the table of all APIs to a macro.
+macro_rules! for_each_api {
+    ($then:ident) => {
+        $then! {
+            Produce: produce::{ProduceRequest, ProduceResponse};
+            Fetch: fetch::{FetchRequest, FetchResponse};
+            ListOffsets: list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
+            Metadata: metadata::{MetadataRequest, MetadataResponse};
+            OffsetCommit: offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
+            OffsetFetch: offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
+            FindCoordinator: find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+            JoinGroup: join_group::{JoinGroupRequest, JoinGroupResponse};
+            Heartbeat: heartbeat::{HeartbeatRequest, HeartbeatResponse};
+            LeaveGroup: leave_group::{LeaveGroupRequest, LeaveGroupResponse};
+            SyncGroup: sync_group::{SyncGroupRequest, SyncGroupResponse};
+            DescribeGroups: describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
+            ListGroups: list_groups::{ListGroupsRequest, ListGroupsResponse};
+            ApiVersions: api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+            CreateTopics: create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+            DeleteTopics: delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+            DeleteRecords: delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
+            InitProducerId: init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+            OffsetForLeaderEpoch: offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+            DescribeConfigs: describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
+            AlterConfigs: alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
+            DescribeLogDirs: describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+            CreatePartitions: create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
+            DeleteGroups: delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
+            IncrementalAlterConfigs: incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+            OffsetDelete: offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
+            DescribeCluster: describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
+            DescribeTopicPartitions: describe_topic_partitions::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+        }
+    };
+}
+
+#[cfg(test)]
+pub(crate) use for_each_api;
+
 macro_rules! apis {
     ($($name:ident: $module:ident::{$request:ident, $response:ident};)*) => {
         $(
@@ -85,33 +124,4 @@ macro_rules! apis {
     };
 }
 
-apis! {
-    Produce: produce::{ProduceRequest, ProduceResponse};
-    Fetch: fetch::{FetchRequest, FetchResponse};
-    ListOffsets: list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
-    Metadata: metadata::{MetadataRequest, MetadataResponse};
-    OffsetCommit: offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
-    OffsetFetch: offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
-    FindCoordinator: find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
-    JoinGroup: join_group::{JoinGroupRequest, JoinGroupResponse};
-    Heartbeat: heartbeat::{HeartbeatRequest, HeartbeatResponse};
-    LeaveGroup: leave_group::{LeaveGroupRequest, LeaveGroupResponse};
-    SyncGroup: sync_group::{SyncGroupRequest, SyncGroupResponse};
-    DescribeGroups: describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
-    ListGroups: list_groups::{ListGroupsRequest, ListGroupsResponse};
-    ApiVersions: api_versions::{ApiVersionsRequest, ApiVersionsResponse};
-    CreateTopics: create_topics::{CreateTopicsRequest, CreateTopicsResponse};
-    DeleteTopics: delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
-    DeleteRecords: delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
-    InitProducerId: init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
-    OffsetForLeaderEpoch: offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
-    DescribeConfigs: describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
-    AlterConfigs: alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
-    DescribeLogDirs: describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
-    CreatePartitions: create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
-    DeleteGroups: delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
-    IncrementalAlterConfigs: incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-    OffsetDelete: offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
-    DescribeCluster: describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
-    DescribeTopicPartitions: describe_topic_partitions::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
-}
+for_each_api!(apis);

@@ -124,9 +124,10 @@ impl<'a> Blocks<'a> {
         }
         .map_err(|_| BROKEN)?;
         if self.linked {
-            self.window.extend_from_slice(&out[..len]);
-            let past = self.window.len().saturating_sub(WINDOW);
+            let new = &out[len.saturating_sub(WINDOW)..len];
+            let past = (self.window.len() + new.len()).saturating_sub(WINDOW);
             self.window.drain(..past);
+            self.window.extend_from_slice(new);
         }
         Ok(len)
     }

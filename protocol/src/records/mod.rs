@@ -14,6 +14,8 @@ mod header;
 mod iter;
 mod lz4;
 mod snappy;
+#[cfg(test)]
+mod tests;
 mod varint;
 mod view;
 
