@@ -11,11 +11,18 @@
 //! the quorum of one, where the ZAB quorum goes.
 
 mod error;
+mod handle;
+mod service;
+pub mod session;
 mod storage;
 pub mod tree;
+mod watch;
 mod zxid;
 
 pub use error::{CoordError, ErrorCode, MultiError};
+pub use handle::{Handle, Session};
+pub use service::{Clock, Coord, CoordConfig};
 pub use storage::StorageError;
 pub use tree::{CreateMode, Created, Op, OpResult, Stat};
+pub use watch::{WATCH_EVENTS_MAX, Watch, WatchEvent, WatchKind, WatchMode};
 pub use zxid::Zxid;

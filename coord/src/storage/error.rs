@@ -1,21 +1,16 @@
 //! What can go wrong with the files.
 
+use std::io;
 use std::path::PathBuf;
+
+use crate::Zxid;
 
 /// Why the storage cannot be opened, or has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// A call on a file failed.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A call on a file failed; the words name the file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
     /// A file is damaged where it is known to have been on disk. Nothing was cut or changed.
     #[error("{} is corrupt at byte {position}: {reason}; nothing was changed", path.display())]
     Corrupt {
@@ -36,14 +31,27 @@ pub enum StorageError {
         /// The newest format that is understood.
         known: u32,
     },
-    /// A file that must be there is not.
+    /// A log file or its end, which must be there, is not.
     #[error("{}: transactions after {after} up to {before} are missing", path.display())]
     Missing {
         /// The folder.
         path: PathBuf,
         /// The last transaction before the gap.
-        after: crate::Zxid,
-        /// The first transaction after it.
-        before: crate::Zxid,
+        after: Zxid,
+        /// The last transaction that is known to have been logged.
+        before: Zxid,
     },
+    /// Another process (or another service in this one) uses the folder.
+    #[error("{} is in use by another process", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl StorageError {
+    /// Whether it is a full disk and nothing worse: nothing was written, and it may be tried again.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, StorageError::Io(error) if error.kind() == io::ErrorKind::StorageFull)
+    }
 }

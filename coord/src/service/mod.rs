@@ -1,0 +1,219 @@
+//! The service: three threads around a pure core. Started by whoever runs a node; used through the [`Handle`].
+//!
+//! - the **core thread** (`shell` around `core`) decides, commits and delivers, and never touches a file;
+//! - the **log thread** appends and syncs, many transactions at once;
+//! - the **snapshot thread** writes the tree out now and then.
+
+pub(crate) mod core;
+mod inbox;
+mod log_thread;
+pub(crate) mod shared;
+mod shell;
+mod snapshot_thread;
+mod voter;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use disk::Disk;
+
+use self::core::{Core, Event};
+use crate::error::CoordError;
+use crate::handle::Handle;
+use crate::storage::{self, Epochs, Opened, StorageError, encode_txn};
+use crate::tree::Request;
+use inbox::Inbox;
+use log_thread::LogThread;
+use shared::Shared;
+use shell::{Shell, now_ms};
+use snapshot_thread::{SnapshotCommand, SnapshotThread};
+
+/// Milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// How the service runs; the default is what a node wants.
+#[derive(Clone)]
+pub struct CoordConfig {
+    /// This member's id, 1 to 127: the first byte of the ids of its sessions.
+    pub member: u8,
+    /// How often container and TTL znodes are swept, in milliseconds (ZooKeeper's
+    /// `znode.container.checkIntervalMs`).
+    pub sweep_every_ms: i64,
+    /// A snapshot is taken after so many transactions,
+    pub snapshot_txns: usize,
+    /// or after so many bytes of them.
+    pub snapshot_bytes: usize,
+    /// So many snapshots are kept, at least 1, and the logs back to the oldest of them.
+    pub snapshots_kept: usize,
+    /// The time, which becomes ctime and mtime.
+    pub clock: Clock,
+}
+
+impl Default for CoordConfig {
+    fn default() -> Self {
+        CoordConfig {
+            member: 1,
+            sweep_every_ms: 60_000,
+            snapshot_txns: 100_000,
+            snapshot_bytes: 64 << 20,
+            snapshots_kept: 3,
+            clock: Arc::new(|| {
+                let since = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+            }),
+        }
+    }
+}
+
+/// A running service. Dropping it stops it, too.
+pub struct Coord {
+    shared: Arc<Shared>,
+    log: Arc<Inbox<self::core::LogCommand>>,
+    snapshots: Arc<Inbox<SnapshotCommand>>,
+    stopping: Arc<AtomicBool>,
+    core_thread: Option<JoinHandle<()>>,
+    other_threads: Vec<JoinHandle<()>>,
+}
+
+impl Coord {
+    /// Opens the folder (making it if need be), brings the tree back, enters a new epoch and, as its first
+    /// transaction, closes the sessions that this member's previous run left. All that is done when this returns; it
+    /// blocks for as long as it takes to read the log.
+    pub fn start<D: Disk>(
+        disk: D,
+        dir: &Path,
+        config: CoordConfig,
+    ) -> Result<(Coord, Handle), CoordError> {
+        let failed = |error: StorageError| CoordError::Storage(Arc::new(error));
+        let Opened {
+            mut tree,
+            mut log,
+            epochs,
+            replayed,
+            lock,
+        } = storage::open(&disk, dir).map_err(failed)?;
+        let last = tree.applied();
+        let before = epochs.accepted.max(epochs.current).max(last.epoch());
+        let epoch = before
+            .checked_add(1)
+            .ok_or_else(|| CoordError::BadArguments {
+                path: dir.display().to_string(),
+                reason: "its epochs are used up",
+            })?;
+        Epochs::enter(&disk, dir, epoch).map_err(failed)?;
+
+        let now = now_ms(&config.clock);
+        let local = |(id, session): (i64, crate::tree::SessionRecord)| {
+            (session.member == u64::from(config.member)).then_some(id)
+        };
+        let ids: Vec<i64> = tree.sessions().filter_map(local).collect();
+        let mut core = Core::new(&tree, config.member, epoch, config.sweep_every_ms, now);
+        if !ids.is_empty() {
+            let request = Request::CloseSessions { ids };
+            let txn = core
+                .propose_first(&tree, &request, now)
+                .map_err(|e| e.error)?;
+            log.append(&[(txn.zxid, encode_txn(&txn))])
+                .map_err(failed)?;
+            log.sync().map_err(failed)?;
+            tree.apply(&txn);
+            core.close_first(&txn);
+        }
+        tracing::info!(
+            "the coordination service is up in epoch {epoch}, after transaction {last} ({replayed} replayed), with {} znodes",
+            tree.node_count()
+        );
+
+        let events = Arc::new(Inbox::new());
+        let commands = Arc::new(Inbox::new());
+        let snapshots = Arc::new(Inbox::new());
+        let stopping = Arc::new(AtomicBool::new(false));
+        let busy = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::new(tree, Arc::clone(&events)));
+        let keep = config.snapshots_kept.max(1);
+        let dir: PathBuf = dir.to_owned();
+        let snapshot_thread = SnapshotThread {
+            disk: disk.clone(),
+            dir: dir.clone(),
+            keep,
+            shared: Arc::clone(&shared),
+            log: Arc::clone(&commands),
+            commands: Arc::clone(&snapshots),
+            stopping: Arc::clone(&stopping),
+            busy: Arc::clone(&busy),
+        };
+        let log_thread = LogThread {
+            disk,
+            dir,
+            log,
+            commands: Arc::clone(&commands),
+            events,
+        };
+        let shell = Shell {
+            core,
+            shared: Arc::clone(&shared),
+            log: Arc::clone(&commands),
+            snapshots: Arc::clone(&snapshots),
+            snapshot_busy: busy,
+            config,
+            since_snapshot: (replayed, 0),
+        };
+        // The log thread keeps the folder's lock: it is the last to touch it.
+        let log_thread = spawn("coord-log", move || {
+            log_thread.run();
+            drop(lock);
+        })?;
+        let snapshot_thread = spawn("coord-snapshot", move || snapshot_thread.run())?;
+        let core_thread = spawn("coord-core", move || shell.run())?;
+        let handle = Handle::new(Arc::clone(&shared));
+        let coord = Coord {
+            shared,
+            log: commands,
+            snapshots,
+            stopping,
+            core_thread: Some(core_thread),
+            other_threads: vec![snapshot_thread, log_thread],
+        };
+        Ok((coord, handle))
+    }
+
+    /// Finishes what is under way and ends. Later requests are answered with [`CoordError::Stopped`]; reads go on.
+    /// Blocks for as long as a few syncs.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(core_thread) = self.core_thread.take() else {
+            return;
+        };
+        self.stopping.store(true, Ordering::Release);
+        self.shared.events.push(Event::Stop);
+        // A thread that panicked has said so, and there is nothing more to end in it.
+        let _ = core_thread.join();
+        self.snapshots.push(SnapshotCommand::Stop);
+        self.log.push(self::core::LogCommand::Stop);
+        for thread in self.other_threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Coord {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, CoordError> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map_err(|error| CoordError::Storage(Arc::new(error.into())))
+}

@@ -1,0 +1,234 @@
+//! Watches of this process: a bounded queue for each, fed when a transaction is applied.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::Zxid;
+use crate::service::shared::Shared;
+use crate::tree::{
+    self, CHILDREN, DATA, Event, EventKind, PERSISTENT, RECURSIVE, Txn, TxnBody, Watches,
+};
+
+/// Events that a watch holds for a receiver that is behind; past it they give way to one [`WatchKind::Lost`].
+pub const WATCH_EVENTS_MAX: usize = 1024;
+
+/// What a watch looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchMode {
+    /// The next creation, set or deletion of the znode, which need not exist. One event, then the watch ends.
+    Data,
+    /// The next creation or deletion of a child, or the znode's own deletion. One event, then the watch ends.
+    Children,
+    /// All of these, on and on.
+    Persistent,
+    /// Creations, sets and deletions of the znode and of everything under it, on and on; none of
+    /// [`WatchKind::NodeChildrenChanged`], as every child speaks for itself.
+    PersistentRecursive,
+}
+
+/// What a watch has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchKind {
+    /// The znode was created.
+    NodeCreated,
+    /// The znode was deleted.
+    NodeDeleted,
+    /// The znode's data was set.
+    NodeDataChanged,
+    /// A child was created or deleted.
+    NodeChildrenChanged,
+    /// The receiver was too slow, and events are missing: read everything that is watched again. The events that
+    /// follow are whole again.
+    Lost,
+}
+
+/// One event. Only what happened is told; the receiver reads the tree, which is at least as new as the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchEvent {
+    /// What happened.
+    pub kind: WatchKind,
+    /// To which znode; for [`WatchKind::Lost`], the path of the watch.
+    pub path: String,
+    /// By which transaction.
+    pub zxid: Zxid,
+}
+
+/// A watch that is set. To miss nothing, set it first and read after. Dropping it takes it off.
+pub struct Watch {
+    shared: Arc<Shared>,
+    id: u64,
+    queue: Arc<Queue>,
+}
+
+impl Watch {
+    pub(crate) fn set(shared: &Arc<Shared>, session: i64, path: &str, mode: WatchMode) -> Watch {
+        let (id, queue) = shared.served.write().watchers.add(session, path, mode);
+        Watch {
+            shared: Arc::clone(shared),
+            id,
+            queue,
+        }
+    }
+
+    /// The next event. None once the watch has ended: a one-shot watch after its event, every watch with its session.
+    /// May be cancelled without losing an event.
+    pub async fn next(&mut self) -> Option<WatchEvent> {
+        loop {
+            let arrived = self.queue.arrived.notified();
+            {
+                let mut state = self.queue.state.lock();
+                if let Some(event) = state.events.pop_front() {
+                    return Some(event);
+                }
+                if state.ended {
+                    return None;
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<WatchEvent> {
+        self.queue.state.lock().events.pop_front()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.served.write().watchers.remove(self.id);
+    }
+}
+
+struct Queue {
+    path: String,
+    state: Mutex<QueueState>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct QueueState {
+    events: VecDeque<WatchEvent>,
+    ended: bool,
+}
+
+impl Queue {
+    fn push(&self, event: WatchEvent, ends: bool) {
+        {
+            let mut state = self.state.lock();
+            if state.events.len() >= WATCH_EVENTS_MAX {
+                state.events.clear();
+                let lost = WatchEvent {
+                    kind: WatchKind::Lost,
+                    path: self.path.clone(),
+                    zxid: event.zxid,
+                };
+                state.events.push_back(lost);
+            } else {
+                state.events.push_back(event);
+            }
+            state.ended |= ends;
+        }
+        self.arrived.notify_one();
+    }
+
+    fn end(&self) {
+        self.state.lock().ended = true;
+        self.arrived.notify_one();
+    }
+}
+
+struct Watcher {
+    session: i64,
+    once: bool,
+    queue: Arc<Queue>,
+}
+
+/// The watches of this process, each a watcher of its own in the tree's table.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    table: Watches,
+    watchers: BTreeMap<u64, Watcher>,
+    last_id: u64,
+}
+
+impl Watchers {
+    fn add(&mut self, session: i64, path: &str, mode: WatchMode) -> (u64, Arc<Queue>) {
+        let (bits, once) = match mode {
+            WatchMode::Data => (DATA, true),
+            WatchMode::Children => (CHILDREN, true),
+            WatchMode::Persistent => (PERSISTENT, false),
+            WatchMode::PersistentRecursive => (RECURSIVE, false),
+        };
+        self.last_id += 1;
+        let queue = Arc::new(Queue {
+            path: path.to_owned(),
+            state: Mutex::default(),
+            arrived: Notify::new(),
+        });
+        self.table.add(path, self.last_id, bits);
+        self.watchers.insert(
+            self.last_id,
+            Watcher {
+                session,
+                once,
+                queue: Arc::clone(&queue),
+            },
+        );
+        (self.last_id, queue)
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.table.remove_watcher(id);
+        self.watchers.remove(&id);
+    }
+
+    /// Tells the watchers of what a transaction has done, and ends those of sessions that it closed.
+    pub(crate) fn tell(&mut self, txn: &Txn, events: &[Event]) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        for tree::Event { kind, path } in events {
+            for id in self.table.fire(*kind, path) {
+                let Some(watcher) = self.watchers.get(&id) else {
+                    continue;
+                };
+                let kind = match kind {
+                    EventKind::NodeCreated => WatchKind::NodeCreated,
+                    EventKind::NodeDeleted => WatchKind::NodeDeleted,
+                    EventKind::NodeDataChanged => WatchKind::NodeDataChanged,
+                    EventKind::NodeChildrenChanged => WatchKind::NodeChildrenChanged,
+                };
+                let once = watcher.once;
+                watcher.queue.push(
+                    WatchEvent {
+                        kind,
+                        path: path.to_string(),
+                        zxid: txn.zxid,
+                    },
+                    once,
+                );
+                if once {
+                    self.watchers.remove(&id);
+                }
+            }
+        }
+        if let TxnBody::CloseSessions(closed) = &txn.body {
+            let ended: Vec<u64> = self
+                .watchers
+                .iter()
+                .filter(|(_, watcher)| closed.iter().any(|session| session.id == watcher.session))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in ended {
+                if let Some(watcher) = self.watchers.get(&id) {
+                    watcher.queue.end();
+                }
+                self.remove(id);
+            }
+        }
+    }
+}
