@@ -86,7 +86,7 @@ fn decode_as_everything(bytes: &Bytes) {
             })*
         };
     }
-    api::for_each_api!(run_all);
+    crate::for_each_api!(run_all);
     for version in 0..=4 {
         run::<internal::OffsetCommitValue>(bytes, version);
         run::<internal::GroupMetadataValue>(bytes, version);
@@ -186,7 +186,7 @@ fn arbitrary_request(key: ApiKey, g: &mut Gen, cx: Context) -> Vec<u8> {
             }
         };
     }
-    api::for_each_api!(of_key)
+    crate::for_each_api!(of_key)
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub mod frame;
 pub mod internal;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod pinned_tests;
 pub mod records;
 pub mod wire;
 

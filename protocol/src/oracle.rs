@@ -79,7 +79,7 @@ macro_rules! tests {
     };
 }
 
-api::for_each_api!(tests);
+crate::for_each_api!(tests);
 
 proptest! {
     #[test]

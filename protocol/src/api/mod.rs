@@ -45,7 +45,9 @@ pub trait Request: Message {
     type Response: Message;
 }
 
-/// Hands the table of all APIs to a macro.
+/// Hands the table of all APIs to a macro: here, in the tests and in the fuzz targets.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! for_each_api {
     ($then:ident) => {
         $then! {
@@ -80,9 +82,6 @@ macro_rules! for_each_api {
         }
     };
 }
-
-#[cfg(test)]
-pub(crate) use for_each_api;
 
 macro_rules! apis {
     ($($name:ident: $module:ident::{$request:ident, $response:ident};)*) => {
