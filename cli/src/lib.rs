@@ -3,3 +3,4 @@
 //! steps of stages.
 
 pub mod shipper;
+pub mod stage;
