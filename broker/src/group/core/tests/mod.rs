@@ -1,0 +1,11 @@
+//! Tests of the whole core: tables of what is said and answered, and properties over random lives
+//! of groups.
+
+// UPDATE_EXPECT=1 writes all with hashes.
+#![allow(clippy::needless_raw_string_hashes)]
+
+mod bench;
+mod properties;
+mod rebalances;
+mod static_members;
+mod stored;
