@@ -45,7 +45,9 @@ impl Group {
         }
         if !self.has_room_for(step.config, &request) {
             self.drop_member(step, &member_id);
-            return step.refuse_join(to, "", ErrorCode::GroupMaxSizeReached);
+            step.refuse_join(to, "", ErrorCode::GroupMaxSizeReached);
+            self.complete_if_all_joined(step);
+            return;
         }
         if !self.supports(&request.protocol_type, &request.protocols) {
             return step.refuse_join(to, member_id, ErrorCode::InconsistentGroupProtocol);
@@ -70,7 +72,10 @@ impl Group {
         }
         let max = config.group_members_max;
         match self.state {
-            State::Empty | State::Dead => self.pending_joins.len() < max,
+            State::Empty | State::Dead => {
+                self.pending_joins.contains_key(&request.member_id)
+                    || self.pending_joins.len() < max
+            }
             State::PreparingRebalance { .. } => {
                 known.is_some_and(|member| member.awaiting_join.is_some())
                     || self.joins_waiting() < max

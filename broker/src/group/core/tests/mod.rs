@@ -5,7 +5,9 @@
 #![allow(clippy::needless_raw_string_hashes)]
 
 mod bench;
+mod limits;
 mod properties;
 mod rebalances;
+mod sessions;
 mod static_members;
 mod stored;
