@@ -3,4 +3,3 @@
 //! steps of stages.
 
 pub mod shipper;
-pub mod stage;

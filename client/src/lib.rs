@@ -3,7 +3,22 @@
 //! It speaks Kafka's wire protocol and knows nothing of any broker's insides, so it works
 //! against Milena and against Apache Kafka alike. It is asynchronous, on tokio.
 
+mod client;
+mod config;
+mod connection;
+mod error;
+mod metadata;
+mod producer;
 mod record;
 pub mod stage;
 
+pub use client::Client;
+pub use config::ClientConfig;
+pub use connection::{Answer, Backoff, Connection, ConnectionError, ConnectionOptions};
+pub use error::ClientError;
+pub use metadata::{Broker, Cluster, Partition, Topic};
+pub use producer::{
+    Acks, Delivered, Delivery, ProduceError, Producer, ProducerConfig, partition_for_key,
+};
+pub use protocol::records::Compression;
 pub use record::{ConsumerRecord, Header, ProducerRecord, TimestampType, TopicPartition};

@@ -1,0 +1,364 @@
+//! The way to a cluster: a connection to each broker, the metadata, and where requests go.
+//! [`crate::Producer`], [`crate::Consumer`] and [`crate::Admin`] each stand on one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use protocol::api::metadata::MetadataRequestTopic;
+use protocol::api::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
+use protocol::{ApiKey, ErrorCode, Request};
+use tokio::time::Instant;
+
+use crate::connection::{Connection, ConnectionError, Random};
+use crate::metadata::{Cluster, Topic};
+use crate::{ClientConfig, ClientError};
+
+/// A cluster, reached by any of its brokers. Clones share connections and metadata.
+///
+/// ```no_run
+/// use client::{Client, ClientConfig};
+///
+/// # async fn example() -> Result<(), client::ClientError> {
+/// let client = Client::new(ClientConfig::new("127.0.0.1:9092"))?;
+/// let topic = client.topic("article").await?;
+/// println!("{} partitions", topic.partitions.len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ClientConfig,
+    connections: Mutex<HashMap<(String, Lane), Connection>>,
+    metadata: Mutex<Metadata>,
+    /// Held while metadata is fetched, so that all who need it share one request.
+    fetching: tokio::sync::Mutex<()>,
+    random: Mutex<Random>,
+}
+
+struct Metadata {
+    cluster: Arc<Cluster>,
+    /// The topics that are in use here: what a refresh asks about.
+    wanted: BTreeSet<Arc<str>>,
+    /// Counts the answers.
+    generation: u64,
+    fetched: Option<Instant>,
+    /// What was wrong with wanted topics in the last answer that spoke of them.
+    wrong: HashMap<Arc<str>, ErrorCode>,
+}
+
+/// Requests that may wait long at the broker go over a connection of their own, as answers
+/// come in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    Common,
+    Fetch,
+    Group,
+}
+
+/// The newest version of each API that this library's own requests are written for.
+fn ceiling(api: ApiKey) -> i16 {
+    match api {
+        // From 13 on topics go by id only.
+        ApiKey::Produce | ApiKey::Fetch => 12,
+        // From 10 on topics go by id only.
+        ApiKey::OffsetCommit => 9,
+        // From 8 on the request holds several groups.
+        ApiKey::OffsetFetch => 7,
+        // From 4 on it holds several keys.
+        ApiKey::FindCoordinator => 3,
+        // From 6 on topics go by name or id.
+        ApiKey::DeleteTopics => 5,
+        _ => i16::MAX,
+    }
+}
+
+impl Client {
+    /// A client for the cluster; connects when first asked something.
+    pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
+        if config.brokers.is_empty() {
+            return Err(ClientError::NoAddress);
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                connections: Mutex::new(HashMap::new()),
+                metadata: Mutex::new(Metadata {
+                    cluster: Arc::new(Cluster::default()),
+                    wanted: BTreeSet::new(),
+                    generation: 0,
+                    fetched: None,
+                    wrong: HashMap::new(),
+                }),
+                fetching: tokio::sync::Mutex::new(()),
+                random: Mutex::new(Random::new()),
+            }),
+        })
+    }
+
+    /// What it was made with.
+    pub fn config(&self) -> &ClientConfig {
+        &self.inner.config
+    }
+
+    /// The cluster as last heard of; empty before the first answer.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.inner.metadata.lock().cluster.clone()
+    }
+
+    /// Sends a request to any broker that answers: those known first, then those configured,
+    /// each once.
+    pub async fn send<R: Request>(&self, request: &R) -> Result<R::Response, ClientError> {
+        let mut tried = 0;
+        let mut last = None;
+        for address in self.addresses() {
+            match self.send_address(address, request).await {
+                Ok(response) => return Ok(response),
+                Err(error) if error.retriable() => {
+                    tried += 1;
+                    last = Some(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(match last {
+            Some(last) if tried > 1 => ClientError::NoBroker { tried, last },
+            Some(last) => last.into(),
+            None => ClientError::NoAddress,
+        })
+    }
+
+    /// Sends a request to one broker.
+    pub async fn send_to<R: Request>(
+        &self,
+        broker: i32,
+        request: &R,
+    ) -> Result<R::Response, ClientError> {
+        let connection = self.connection(broker, Lane::Common)?;
+        Ok(connection.submit(request, ceiling(R::KEY)).await?.await?)
+    }
+
+    /// Sends a request to the controller, or to any broker while none is known.
+    pub async fn send_to_controller<R: Request>(
+        &self,
+        request: &R,
+    ) -> Result<R::Response, ClientError> {
+        if self.cluster().brokers.is_empty() {
+            self.refresh().await?;
+        }
+        match self.cluster().controller {
+            Some(controller) => self.send_to(controller, request).await,
+            None => self.send(request).await,
+        }
+    }
+
+    pub(crate) fn ceiling<R: Request>() -> i16 {
+        ceiling(R::KEY)
+    }
+
+    /// The connection to a broker of the cluster.
+    pub(crate) fn connection(&self, broker: i32, lane: Lane) -> Result<Connection, ClientError> {
+        let cluster = self.cluster();
+        let Some(known) = cluster.brokers.get(&broker) else {
+            return Err(ClientError::refused(
+                format!("broker {broker}"),
+                ErrorCode::BrokerNotAvailable,
+            ));
+        };
+        Ok(self.connection_at(known.address(), lane))
+    }
+
+    fn connection_at(&self, address: String, lane: Lane) -> Connection {
+        let mut connections = self.inner.connections.lock();
+        connections
+            .entry((address, lane))
+            .or_insert_with_key(|(address, _)| {
+                Connection::new(address.as_str(), self.inner.config.connection.clone())
+            })
+            .clone()
+    }
+
+    async fn send_address<R: Request>(
+        &self,
+        address: String,
+        request: &R,
+    ) -> Result<R::Response, ConnectionError> {
+        let connection = self.connection_at(address, Lane::Common);
+        connection.submit(request, ceiling(R::KEY)).await?.await
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        let cluster = self.cluster();
+        let mut addresses: Vec<String> = cluster.brokers.values().map(|b| b.address()).collect();
+        if !addresses.is_empty() {
+            // So that not all clients ask the first broker.
+            let turn = self.inner.random.lock().next() as usize % addresses.len();
+            addresses.rotate_left(turn);
+        }
+        for address in &self.inner.config.brokers {
+            if !addresses.contains(address) {
+                addresses.push(address.clone());
+            }
+        }
+        addresses
+    }
+
+    /// Asks for metadata of these topics (`None` for all), past the cache.
+    pub(crate) async fn fetch_metadata(
+        &self,
+        topics: Option<Vec<Arc<str>>>,
+        auto_create: bool,
+    ) -> Result<MetadataResponse, ClientError> {
+        let request = MetadataRequest {
+            topics: topics.map(|topics| {
+                topics
+                    .iter()
+                    .map(|topic| MetadataRequestTopic {
+                        name: Some(topic.as_ref().into()),
+                        ..MetadataRequestTopic::default()
+                    })
+                    .collect()
+            }),
+            allow_auto_topic_creation: auto_create,
+            ..MetadataRequest::default()
+        };
+        let response = self.send(&request).await?;
+        ClientError::check("metadata", response.error_code, None)?;
+        Ok(response)
+    }
+
+    /// Fetches metadata of all topics in use. Fails at once when no broker answers.
+    pub async fn refresh(&self) -> Result<(), ClientError> {
+        let seen = self.inner.metadata.lock().generation;
+        let _fetching = self.inner.fetching.lock().await;
+        let wanted = {
+            let metadata = self.inner.metadata.lock();
+            if metadata.generation != seen {
+                return Ok(());
+            }
+            metadata.wanted.iter().cloned().collect()
+        };
+        let create = self.inner.config.auto_create_topics;
+        let response = self.fetch_metadata(Some(wanted), create).await?;
+        let mut metadata = self.inner.metadata.lock();
+        let (cluster, wrong) = metadata.cluster.merge(&response);
+        metadata.cluster = Arc::new(cluster);
+        metadata.generation += 1;
+        metadata.fetched = Some(Instant::now());
+        metadata.wrong = wrong.into_iter().collect();
+        Ok(())
+    }
+
+    /// Whether metadata is older than it may be.
+    pub(crate) fn is_stale(&self) -> bool {
+        let metadata = self.inner.metadata.lock();
+        metadata
+            .fetched
+            .is_none_or(|at| at.elapsed() >= self.inner.config.metadata_max_age)
+    }
+
+    /// A topic, from the cache if it is there, only.
+    pub(crate) fn known_topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.inner.metadata.lock().cluster.topics.get(name).cloned()
+    }
+
+    /// From now on `name` is among the topics that a refresh asks about.
+    pub(crate) fn want(&self, name: &str) {
+        let mut metadata = self.inner.metadata.lock();
+        if !metadata.wanted.contains(name) {
+            metadata.wanted.insert(name.into());
+        }
+    }
+
+    /// From now on only these topics are asked about.
+    pub(crate) fn want_only(&self, names: &BTreeSet<Arc<str>>) {
+        let mut metadata = self.inner.metadata.lock();
+        metadata.wanted.clone_from(names);
+    }
+
+    /// A topic of the cluster. One that is not there yet, or is being created, is waited for
+    /// as long as the configuration's `patience`.
+    pub async fn topic(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
+        if let Some(topic) = self.known_topic(name) {
+            return Ok(topic);
+        }
+        self.want(name);
+        self.patiently(name, async |_| {
+            self.refresh().await?;
+            let metadata = self.inner.metadata.lock();
+            match metadata.cluster.topics.get(name) {
+                Some(topic) if !topic.partitions.is_empty() => Ok(topic.clone()),
+                _ => Err(ClientError::refused(
+                    format!("topic {name}"),
+                    *metadata
+                        .wrong
+                        .get(name)
+                        .unwrap_or(&ErrorCode::UnknownTopicOrPartition),
+                )),
+            }
+        })
+        .await
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or the configuration's `patience` ends.
+    pub(crate) async fn patiently<T>(
+        &self,
+        subject: &str,
+        mut attempt: impl AsyncFnMut(u32) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let patience = self.inner.config.patience;
+        let deadline = Instant::now() + patience;
+        let mut failures = 0;
+        loop {
+            let error = match attempt(failures).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if !error.retriable() {
+                return Err(error);
+            }
+            failures += 1;
+            let wait = self.backoff(failures);
+            if Instant::now() + wait >= deadline {
+                return Err(ClientError::Deadline {
+                    subject: subject.to_owned(),
+                    after: patience,
+                    last: Box::new(error),
+                });
+            }
+            tracing::debug!(subject, %error, "trying again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// The wait after `failures` failures in a row.
+    pub(crate) fn backoff(&self, failures: u32) -> Duration {
+        let random = self.inner.random.lock().next();
+        self.inner.config.retry.wait(failures, random)
+    }
+
+    /// The broker that coordinates a group, asked anew.
+    pub(crate) async fn find_coordinator(&self, group: &str) -> Result<i32, ClientError> {
+        let subject = || format!("group {group}");
+        let request = FindCoordinatorRequest {
+            key: group.into(),
+            key_type: 0,
+            ..FindCoordinatorRequest::default()
+        };
+        let response = self.send(&request).await?;
+        ClientError::check(
+            subject(),
+            response.error_code,
+            response.error_message.as_deref(),
+        )?;
+        if !self.cluster().brokers.contains_key(&response.node_id) {
+            self.refresh().await?;
+        }
+        Ok(response.node_id)
+    }
+}
