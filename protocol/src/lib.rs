@@ -4,6 +4,29 @@
 //! error for bytes that lie, and no decoder takes more memory than a small multiple of the bytes
 //! that it was handed.
 //!
+//! ```
+//! use milena_protocol::{
+//!     AnyRequest, ApiKey, Reader, Request, RequestHeader, api::MetadataRequest, encode_request,
+//! };
+//!
+//! let header = RequestHeader {
+//!     api_key: MetadataRequest::KEY as i16,
+//!     api_version: *ApiKey::Metadata.versions().end(),
+//!     correlation_id: 1,
+//!     client_id: Some("docs".into()),
+//! };
+//! let all_topics = MetadataRequest { topics: None, ..MetadataRequest::default() };
+//! let frame = encode_request(&header, &all_topics);
+//!
+//! // A reader takes the frame without its 4-byte length.
+//! let mut reader = Reader::new(frame.slice(4..));
+//! assert_eq!(RequestHeader::decode(&mut reader)?, header);
+//! let key = ApiKey::try_from(header.api_key)?;
+//! let request = AnyRequest::decode(key, header.api_version, &mut reader)?;
+//! assert_eq!(request, AnyRequest::Metadata(all_topics));
+//! # Ok::<(), milena_protocol::DecodeError>(())
+//! ```
+//!
 //! - [`wire`]: the bounded reader, the writer, and the declaration of messages.
 //! - [`api`]: a module for each API; [`ApiKey`] knows their version ranges.
 //! - [`frame`]: headers and whole frames.

@@ -9,8 +9,11 @@ use super::{BatchError, Compression, lz4, snappy};
 
 /// How much comes out of gzip and zstd at a time.
 const CHUNK: usize = 32 * 1024;
-/// What a thread keeps of its buffer between batches: the largest block of lz4.
+/// What a thread keeps between batches of its buffer, which the largest block of lz4 fills, and of
+/// zstd's, which a window of the size that Kafka's levels up to 19 ask for does not fill. A zstd
+/// frame may claim 128 MiB; they are reserved, but touched only as far as the content goes.
 const KEPT: usize = 4 << 20;
+const KEPT_ZSTD: usize = 16 << 20;
 
 /// What decompression needs besides the bytes; a thread has one and uses it again.
 struct Scratch {
@@ -69,6 +72,9 @@ impl Inflate<'_> {
             });
             buf.truncate(KEPT);
             buf.shrink_to(KEPT);
+            if zstd.sizeof() > KEPT_ZSTD {
+                *zstd = DCtx::create();
+            }
             result
         })
     }
