@@ -152,6 +152,7 @@ impl<F: DiskFile> AppendFile<F> {
     }
 
     /// The same with another threshold than [`SMALL_APPEND`]: the bench that finds it sets this.
+    #[must_use]
     pub fn storing_up_to(mut self, bytes: usize) -> Self {
         self.small = bytes;
         self
