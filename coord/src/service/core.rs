@@ -253,11 +253,19 @@ impl Core {
     }
 
     fn deliver(&mut self, now: i64, committed: Zxid, actions: &mut Actions) {
-        let ready = |delivery: &mut Delivery| match delivery {
+        let ready = |delivery: &Delivery| match delivery {
             Delivery::Commit(txn, _) => txn.zxid <= committed,
             Delivery::Refusal(..) => true,
         };
-        while let Some(delivery) = self.waiting.pop_front_if(ready) {
+        let count = self
+            .waiting
+            .iter()
+            .take_while(|delivery| ready(delivery))
+            .count();
+        for _ in 0..count {
+            let Some(delivery) = self.waiting.pop_front() else {
+                break;
+            };
             if let Delivery::Commit(txn, _) = &delivery {
                 self.settle(now, txn);
             }

@@ -41,7 +41,7 @@ impl Shell {
                     match &event {
                         Event::Stop => stopping = true,
                         Event::Failed(error) => {
-                            self.shared.end(CoordError::Storage(Arc::clone(error)))
+                            self.shared.end(CoordError::Storage(Arc::clone(error)));
                         }
                         _ => {}
                     }
@@ -105,8 +105,15 @@ impl Shell {
 
     fn snapshot_if_due(&mut self) {
         let (txns, bytes) = self.since_snapshot;
-        if (txns >= self.config.snapshot_txns || bytes >= self.config.snapshot_bytes)
-            && !self.snapshot_busy.swap(true, Ordering::AcqRel)
+        if txns < self.config.snapshot_txns && bytes < self.config.snapshot_bytes {
+            return;
+        }
+        let (nodes, data) = {
+            let served = self.shared.served.read();
+            (served.tree.node_count(), served.tree.data_bytes())
+        };
+        // A large tree is written out less often: a snapshot must not cost much more than the log it replaces.
+        if (txns >= nodes / 4 || bytes >= data) && !self.snapshot_busy.swap(true, Ordering::AcqRel)
         {
             self.since_snapshot = (0, 0);
             self.snapshots.push(SnapshotCommand::Take);

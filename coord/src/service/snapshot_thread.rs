@@ -11,7 +11,7 @@ use disk::Disk;
 use super::core::LogCommand;
 use super::inbox::Inbox;
 use super::shared::Shared;
-use crate::storage::{Log, SnapshotWriter, StorageError};
+use crate::storage::{self, Log, SnapshotWriter, StorageError};
 
 /// Bytes after which a piece ends.
 const PIECE_BYTES: usize = 256 << 10;
@@ -46,6 +46,8 @@ impl<D: Disk> SnapshotThread<D> {
                     SnapshotCommand::Take => {
                         if let Err(error) = self.snapshot() {
                             tracing::warn!("no snapshot was taken: {error}");
+                            // Its room is given back; where that fails, the next one or the next start does it.
+                            let _ = self.disk.remove(&self.dir.join(storage::TEMPORARY));
                         }
                         self.busy.store(false, Ordering::Release);
                     }

@@ -320,7 +320,7 @@ struct Told {
 async fn no_answered_write_is_lost_in_any_crash() {
     const WRITERS: usize = 4;
     let mut snapshots = 0;
-    for seed in 0..150 {
+    for seed in 0..60 {
         let mut disk = SimulatedDisk::new(seed);
         let mut told = [Told::default(); WRITERS];
         for round in 0..4 {

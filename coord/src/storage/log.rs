@@ -13,7 +13,7 @@ use crate::Zxid;
 /// A file past this length is followed by another.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The file grows by its own length within these bounds, so that a small service takes little room.
-const GROWTH_MIN: u64 = 128 << 10;
+const GROWTH_MIN: u64 = 64 << 10;
 const GROWTH_MAX: u64 = 4 << 20;
 
 /// One transaction to append: its zxid and its encoding.
@@ -183,7 +183,7 @@ impl<F: DiskFile> OpenLog<F> {
             }
             Err(error) => return Err(error.into()),
         };
-        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         while self.reserved < to {
             let len = (to - self.reserved).min(ZEROS.len() as u64);
             self.file

@@ -26,7 +26,7 @@ pub(crate) use epochs::Epochs;
 pub use error::StorageError;
 pub(crate) use log::{Entry, Log};
 pub(crate) use recovery::{Opened, open};
-pub(crate) use snapshot::SnapshotWriter;
+pub(crate) use snapshot::{SnapshotWriter, TEMPORARY};
 
 use crate::Zxid;
 

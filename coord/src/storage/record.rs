@@ -16,14 +16,14 @@ use super::codec::{DecodeError, decode_txn};
 use super::error::StorageError;
 use crate::Zxid;
 use crate::tree::Txn;
-use crate::tree::limits::{MULTI_BYTES_MAX, MULTI_OPS_MAX};
 
 const MAGIC: &[u8; 8] = b"MLNTXLOG";
 const FORMAT: u32 = 1;
 pub(super) const HEADER_LEN: u64 = 32;
 const RECORD_HEADER: usize = 24;
-/// A transaction takes some bytes for each change beyond its path and data.
-const PAYLOAD_MAX: usize = MULTI_BYTES_MAX + MULTI_OPS_MAX * 64;
+/// A record's length is also checked against what is left of its file. The longest comes from closing sessions with
+/// millions of ephemeral znodes.
+const PAYLOAD_MAX: usize = 1 << 30;
 
 pub(super) fn header(previous: Zxid) -> [u8; HEADER_LEN as usize] {
     let mut head = [0; HEADER_LEN as usize];
@@ -56,6 +56,10 @@ pub(super) fn parse_header(head: &[u8], path: &Path) -> Result<Option<Zxid>, Sto
 
 /// Appends one record to `out`.
 pub(super) fn frame(out: &mut Vec<u8>, zxid: Zxid, synced: u64, payload: &[u8]) {
+    assert!(
+        payload.len() <= PAYLOAD_MAX,
+        "a record that could not be read back"
+    );
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
@@ -121,24 +125,20 @@ pub(super) fn scan<F: DiskFile>(
     }
     end.garbage_end = end.position;
     let mut at = end.position;
-    while at < window.len {
-        let word = window.bytes(at, 8.min((window.len - at) as usize))?;
-        if word.iter().any(|byte| *byte != 0) {
-            end.garbage_end = at + word.len() as u64;
-            if record_at(&mut window, at, end.last)?
-                .is_some_and(|record| record.synced > end.position)
-            {
-                return Err(StorageError::Corrupt {
-                    path: path.to_owned(),
-                    position: end.position,
-                    reason: format!(
-                        "the record after transaction {} is damaged, and records follow it",
-                        end.last
-                    ),
-                });
-            }
+    while let Some(found) = window.next_not_zero(at)? {
+        end.garbage_end = (found + 8).min(window.len);
+        let later = record_at(&mut window, found, end.last)?;
+        if later.is_some_and(|record| record.synced > end.position) {
+            return Err(StorageError::Corrupt {
+                path: path.to_owned(),
+                position: end.position,
+                reason: format!(
+                    "the record after transaction {} is damaged, and records follow it",
+                    end.last
+                ),
+            });
         }
-        at += 8;
+        at = found + 8;
     }
     Ok(end)
 }
@@ -147,11 +147,11 @@ pub(super) fn scan<F: DiskFile>(
 pub(super) fn holds_records<F: DiskFile>(file: &F) -> Result<bool, StorageError> {
     let mut window = Window::new(file)?;
     let mut at = HEADER_LEN;
-    while at < window.len {
-        if record_at(&mut window, at, Zxid::ZERO)?.is_some() {
+    while let Some(found) = window.next_not_zero(at)? {
+        if record_at(&mut window, found, Zxid::ZERO)?.is_some() {
             return Ok(true);
         }
-        at += 8;
+        at = found + 8;
     }
     Ok(false)
 }
@@ -220,5 +220,23 @@ impl<'f, F: DiskFile> Window<'f, F> {
         }
         let from = (at - self.start) as usize;
         Ok(&self.bytes[from..from + len])
+    }
+
+    /// The first multiple of 8 from `at` (one itself) on whose eight bytes are not all zeros, in long strides over
+    /// the zeros that are written ahead.
+    fn next_not_zero(&mut self, mut at: u64) -> Result<Option<u64>, StorageError> {
+        static ZEROS: [u8; 4096] = [0; 4096];
+        while at < self.len {
+            let stride = (self.len - at).min(ZEROS.len() as u64) as usize;
+            let bytes = self.bytes(at, stride)?;
+            if bytes != &ZEROS[..stride] {
+                let word = bytes
+                    .chunks(8)
+                    .position(|word| word != &ZEROS[..word.len()]);
+                return Ok(Some(at + 8 * word.unwrap_or(0) as u64));
+            }
+            at += stride as u64;
+        }
+        Ok(None)
     }
 }

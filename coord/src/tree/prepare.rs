@@ -116,7 +116,10 @@ impl Preparer {
 
     /// Forgets what the tree now shows by itself: everything up to `zxid` has been applied.
     pub fn applied(&mut self, zxid: Zxid) {
-        while let Some((at, paths, ids)) = self.touched.pop_front_if(|(at, ..)| *at <= zxid) {
+        while self.touched.front().is_some_and(|(at, ..)| *at <= zxid) {
+            let Some((at, paths, ids)) = self.touched.pop_front() else {
+                break;
+            };
             for path in paths {
                 if self.nodes.get(&path).is_some_and(|(last, _)| *last == at) {
                     self.nodes.remove(&path);
