@@ -180,6 +180,7 @@ impl<F: DiskFile> AppendFile<F> {
         }
         if len <= self.small && self.window_until(end) {
             // The window was just made to reach past `end`.
+            self.segment.file.check_health()?;
             if let Some(window) = &self.window {
                 window.store(self.end, head);
                 window.store(self.end + head.len() as u64, body);

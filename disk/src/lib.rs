@@ -110,14 +110,7 @@ pub trait Disk: Clone + Send + Sync + 'static {
             _ => {}
         }
         let file = self.open(&temporary, Open::Create)?;
-        if !bytes.is_empty() {
-            // Room first, so that a full disk is an error of `allocate` (which is not final).
-            match file.allocate(0, bytes.len() as u64) {
-                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
-                _ => {}
-            }
-            file.write_at(&[IoSlice::new(bytes)], 0)?;
-        }
+        file.write_with_room(bytes, 0)?;
         file.sync()?;
         drop(file);
         self.rename(&temporary, path)?;
@@ -137,6 +130,21 @@ pub trait DiskFile: Send + Sync + 'static {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all slices, one after another, at `position`. An error is final for the disk.
     fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<()>;
+    /// Reserves room and then writes, so that a full disk is `StorageFull` with nothing written,
+    /// which is not final.
+    fn write_with_room(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match self.allocate(position, bytes.len() as u64) {
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+            _ => {}
+        }
+        self.write_at(&[IoSlice::new(bytes)], position)
+    }
+    /// An error if an earlier failure has ended all writing; a store into a mapping asks this
+    /// first, as nothing else would tell it.
+    fn check_health(&self) -> io::Result<()>;
     /// Reserves blocks for `[position, position + len)` and grows the file to there; they read as
     /// zeros. `StorageFull` is not final: nothing was written, and it may be tried again.
     /// `Unsupported` where the file system does not reserve.

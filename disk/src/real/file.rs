@@ -93,6 +93,10 @@ impl DiskFile for RealFile {
         self.shared.health.last_word("write to", &self.path, result)
     }
 
+    fn check_health(&self) -> io::Result<()> {
+        self.shared.health.check()
+    }
+
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
         self.shared.health.check()?;
         let result = match fallocate(&self.file, FallocateFlags::empty(), position, len) {

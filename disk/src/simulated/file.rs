@@ -78,6 +78,10 @@ impl DiskFile for SimulatedFile {
         Ok(())
     }
 
+    fn check_health(&self) -> io::Result<()> {
+        self.health.check()
+    }
+
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
         self.health.check()?;
         let mut state = self.state.lock();

