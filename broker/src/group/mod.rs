@@ -19,4 +19,5 @@ pub mod records;
 mod tests;
 
 pub use coordinator::{GroupCoordinator, partition_of};
+pub use core::Config as GroupConfig;
 pub use log::OffsetsLog;

@@ -5,7 +5,6 @@ mod folder;
 mod formats;
 mod keeping;
 mod real;
-mod times;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,69 @@
+//! CreatePartitions: more partitions for topics that are there.
+
+use protocol::ErrorCode;
+use protocol::api::create_partitions::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
+    CreatePartitionsTopicResult,
+};
+
+use super::Context;
+use crate::controller::{self, PlanError};
+
+pub(super) async fn create(
+    context: &Context<'_>,
+    request: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    let mut results = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let (error_code, error_message) =
+            match create_one(context, &topic, request.validate_only).await {
+                Ok(()) => (0, None),
+                Err(error) => (error.code.code(), Some(error.message.into())),
+            };
+        results.push(CreatePartitionsTopicResult {
+            name: topic.name,
+            error_code,
+            error_message,
+        });
+    }
+    CreatePartitionsResponse {
+        results,
+        ..Default::default()
+    }
+}
+
+async fn create_one(
+    context: &Context<'_>,
+    asked: &CreatePartitionsTopic,
+    validate_only: bool,
+) -> Result<(), PlanError> {
+    let view = context.broker.view();
+    let topic = view.topic(&asked.name).ok_or_else(|| {
+        PlanError::new(
+            ErrorCode::UnknownTopicOrPartition,
+            ErrorCode::UnknownTopicOrPartition.message(),
+        )
+    })?;
+    if topic.internal() {
+        // A group's partition follows from their number, so that must never change.
+        return Err(PlanError::new(
+            ErrorCode::InvalidTopicException,
+            format!("The number of partitions of {} is fixed.", topic.name),
+        ));
+    }
+    let have: Vec<_> = topic
+        .partitions
+        .iter()
+        .map(|p| p.replicas.clone())
+        .collect();
+    let assignment: Option<Vec<Vec<i32>>> = asked
+        .assignments
+        .as_ref()
+        .map(|all| all.iter().map(|one| one.broker_ids.clone()).collect());
+    let brokers: Vec<i32> = view.brokers.keys().copied().collect();
+    let plan = controller::plan_partitions(&have, asked.count, assignment.as_deref(), &brokers)?;
+    if validate_only {
+        return Ok(());
+    }
+    context.broker.add_partitions(&asked.name, &plan).await
+}

@@ -1,0 +1,240 @@
+//! CreateTopics and DeleteTopics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use protocol::api::create_topics::{
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
+    CreateTopicsResponse,
+};
+use protocol::api::delete_topics::{
+    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use protocol::{ErrorCode, Str};
+
+use super::Context;
+use crate::config::{TOPIC_KEYS, in_force};
+use crate::controller::{PlanError, TopicPlan, TopicWish};
+use crate::metadata::{OFFSETS_TOPIC, Topic};
+
+pub(super) async fn create(
+    context: &Context<'_>,
+    request: CreateTopicsRequest,
+) -> CreateTopicsResponse {
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<Str> = request
+        .topics
+        .iter()
+        .filter(|topic| !seen.insert(topic.name.clone()))
+        .map(|topic| topic.name.clone())
+        .collect();
+    let mut results = Vec::with_capacity(seen.len());
+    for name in &twice {
+        results.push(refused(
+            name.clone(),
+            &PlanError::new(ErrorCode::InvalidRequest, "Duplicate topic name."),
+        ));
+    }
+    for topic in request.topics {
+        if !twice.contains(&topic.name) {
+            results.push(create_one(context, topic, request.validate_only).await);
+        }
+    }
+    CreateTopicsResponse {
+        topics: results,
+        ..Default::default()
+    }
+}
+
+fn refused(name: Str, error: &PlanError) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name,
+        error_code: error.code.code(),
+        error_message: Some(error.message.clone().into()),
+        configs: None,
+        ..Default::default()
+    }
+}
+
+async fn create_one(
+    context: &Context<'_>,
+    asked: CreatableTopic,
+    validate_only: bool,
+) -> CreatableTopicResult {
+    let wish = match wish(context, &asked) {
+        Ok(wish) => wish,
+        Err(error) => return refused(asked.name, &error),
+    };
+    let broker = context.broker;
+    if validate_only {
+        return match broker.plan_topic(&wish) {
+            Ok(plan) => describe_plan(context, &wish, &plan),
+            Err(error) => refused(asked.name, &error),
+        };
+    }
+    match broker.create_topic(&wish).await {
+        Ok(topic) => describe_topic(context, &topic),
+        Err(error) => refused(asked.name, &error),
+    }
+}
+
+fn wish(context: &Context<'_>, asked: &CreatableTopic) -> Result<TopicWish, PlanError> {
+    // Below version 4 there is no -1 for "as the broker is configured".
+    let defaults = context.version() >= 4 || !asked.assignments.is_empty();
+    if !defaults && (asked.num_partitions == -1 || asked.replication_factor == -1) {
+        let (code, message) = if asked.num_partitions == -1 {
+            (
+                ErrorCode::InvalidPartitions,
+                "Number of partitions must be larger than 0.",
+            )
+        } else {
+            (
+                ErrorCode::InvalidReplicationFactor,
+                "Replication factor must be larger than 0.",
+            )
+        };
+        return Err(PlanError::new(code, message));
+    }
+    let mut overrides = BTreeMap::new();
+    for config in &asked.configs {
+        let value = config.value.as_ref().ok_or_else(|| {
+            PlanError::new(
+                ErrorCode::InvalidConfig,
+                format!(
+                    "Null value not supported for topic configs: {}",
+                    config.name
+                ),
+            )
+        })?;
+        overrides.insert(config.name.to_string(), value.to_string());
+    }
+    Ok(TopicWish {
+        name: asked.name.to_string(),
+        partitions: asked.num_partitions,
+        replication: asked.replication_factor,
+        assignment: asked
+            .assignments
+            .iter()
+            .map(|partition| (partition.partition_index, partition.broker_ids.clone()))
+            .collect(),
+        overrides,
+    })
+}
+
+fn describe_plan(
+    context: &Context<'_>,
+    wish: &TopicWish,
+    plan: &TopicPlan,
+) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: wish.name.clone().into(),
+        num_partitions: plan.replicas.len() as i32,
+        replication_factor: plan.replicas.first().map_or(-1, |r| r.len() as i16),
+        configs: Some(configs(context, &wish.overrides)),
+        ..Default::default()
+    }
+}
+
+fn describe_topic(context: &Context<'_>, topic: &Arc<Topic>) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: (&*topic.name).into(),
+        topic_id: topic.id,
+        num_partitions: topic.partitions.len() as i32,
+        replication_factor: topic
+            .partitions
+            .first()
+            .map_or(-1, |partition| partition.replicas.len() as i16),
+        configs: Some(configs(context, &topic.overrides)),
+        ..Default::default()
+    }
+}
+
+/// Kafka's numbers for where a value comes from.
+pub(super) const SOURCE_TOPIC: i8 = 1;
+pub(super) const SOURCE_BROKER: i8 = 4;
+pub(super) const SOURCE_DEFAULT: i8 = 5;
+
+fn configs(
+    context: &Context<'_>,
+    overrides: &BTreeMap<String, String>,
+) -> Vec<CreatableTopicConfigs> {
+    let config = &context.broker.config;
+    TOPIC_KEYS
+        .iter()
+        .map(|key| CreatableTopicConfigs {
+            name: key.name.into(),
+            value: Some(in_force(config, overrides, key.name).into()),
+            config_source: if overrides.contains_key(key.name) {
+                SOURCE_TOPIC
+            } else if key.broker_key.is_some_and(|name| config.is_set(name)) {
+                SOURCE_BROKER
+            } else {
+                SOURCE_DEFAULT
+            },
+            ..Default::default()
+        })
+        .collect()
+}
+
+pub(super) async fn delete(
+    context: &Context<'_>,
+    request: DeleteTopicsRequest,
+) -> DeleteTopicsResponse {
+    let mut responses = Vec::new();
+    for name in request.topic_names {
+        responses.push(delete_by_name(context, name).await);
+    }
+    for topic in request.topics {
+        responses.push(match topic.name {
+            Some(name) => delete_by_name(context, name).await,
+            None => {
+                let name = context
+                    .broker
+                    .view()
+                    .topic_by_id(topic.topic_id)
+                    .map(|found| Str::from(&*found.name));
+                match name {
+                    Some(name) => delete_by_name(context, name).await,
+                    None => DeletableTopicResult {
+                        name: None,
+                        topic_id: topic.topic_id,
+                        error_code: ErrorCode::UnknownTopicId.code(),
+                        error_message: Some(ErrorCode::UnknownTopicId.message().into()),
+                    },
+                }
+            }
+        });
+    }
+    DeleteTopicsResponse {
+        responses,
+        ..Default::default()
+    }
+}
+
+async fn delete_by_name(context: &Context<'_>, name: Str) -> DeletableTopicResult {
+    let broker = context.broker;
+    let id = broker.view().topic(&name).map(|topic| topic.id);
+    let result = if !broker.config.flag("delete.topic.enable") {
+        Err(PlanError::new(
+            ErrorCode::TopicDeletionDisabled,
+            ErrorCode::TopicDeletionDisabled.message(),
+        ))
+    } else if &*name == OFFSETS_TOPIC {
+        Err(PlanError::new(
+            ErrorCode::InvalidTopicException,
+            format!("{OFFSETS_TOPIC} holds the offsets of all groups and cannot be deleted."),
+        ))
+    } else {
+        broker.delete_topic(&name).await
+    };
+    let (error_code, error_message) = match result {
+        Ok(()) => (0, None),
+        Err(error) => (error.code.code(), Some(error.message.into())),
+    };
+    DeletableTopicResult {
+        name: Some(name),
+        topic_id: id.unwrap_or_default(),
+        error_code,
+        error_message,
+    }
+}

@@ -1,0 +1,412 @@
+//! The broker: what it is made of, how it starts and stops, and the changes of the
+//! cluster that requests ask for.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use coord::Session;
+use disk::{RealDisk, SyncPool};
+use protocol::ErrorCode;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::Sessions;
+use crate::config::BrokerConfig;
+use crate::controller::{self, PlanError, TopicPlan, TopicWish};
+use crate::error::StartError;
+use crate::group::{GroupConfig, GroupCoordinator};
+use crate::metadata::{
+    self, Follower, Metadata, OFFSETS_TOPIC, Registration, Reign, Topic, View, WriteError,
+};
+use crate::metrics::Metrics;
+use crate::net::{self, Limits};
+use crate::offsets::OffsetsTopic;
+use crate::producer_ids::ProducerIds;
+use crate::storage::Storage;
+use crate::time::now_ms;
+
+/// How long a change of the cluster may take to be seen here once it is committed.
+const APPLIED_WITHIN: Duration = Duration::from_secs(10);
+/// How often partitions are looked after.
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(5);
+/// How long to wait before groups that could not be loaded are tried again.
+const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How long a partition without appends keeps its map and descriptor.
+const REST_AFTER_MS: i64 = 60_000;
+
+/// How a broker is to run.
+#[derive(Debug, Clone)]
+pub struct BrokerOptions {
+    /// The folder of the logs.
+    pub data: PathBuf,
+    /// Where to listen, `HOST:PORT`.
+    pub listen: String,
+    /// What clients are told to connect to, if it is not the bound address.
+    pub advertise: Option<(String, u16)>,
+    pub rack: Option<String>,
+    pub config: BrokerConfig,
+}
+
+/// A running broker.
+pub struct Broker {
+    inner: Arc<Inner>,
+    address: SocketAddr,
+    stopping: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// What requests reach.
+pub(crate) struct Inner {
+    pub(crate) config: Arc<BrokerConfig>,
+    pub(crate) id: i32,
+    pub(crate) cluster_id: String,
+    pub(crate) metadata: Arc<Metadata>,
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) groups: GroupCoordinator<OffsetsTopic>,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) fetch_sessions: Sessions,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Metrics,
+    session: Session,
+    reign: Reign,
+    /// Whose turn it is to lead a new topic's first partition.
+    turn: AtomicUsize,
+}
+
+impl Broker {
+    /// Opens the logs, recovers what the last run did not close, registers, and serves.
+    pub async fn start(options: BrokerOptions, session: Session) -> Result<Self, StartError> {
+        let listener = net::bind(&options.listen).await?;
+        let address = listener.local_addr().map_err(|source| StartError::Bind {
+            address: options.listen.clone(),
+            source,
+        })?;
+        let config = Arc::new(options.config);
+        let id = config.number("broker.id") as i32;
+        let (host, port) = advertised(options.advertise, address)?;
+        let registration = Registration {
+            id,
+            host,
+            port,
+            rack: options.rack,
+        };
+        let cluster_id = metadata::scaffold(&session).await.map_err(coord_error)?;
+        let storage = Storage::open(RealDisk::new(), options.data, &cluster_id, id)?;
+        let pool = SyncPool::start("milena-sync", SYNC_THREADS).map_err(StartError::Thread)?;
+        let follower = Follower::new(
+            session.clone(),
+            id,
+            Arc::clone(&config),
+            Arc::clone(&storage),
+            pool,
+        );
+        let reign = metadata::register(&session, &registration)
+            .await
+            .map_err(coord_error)?;
+        let (view, first) = tokio::task::block_in_place(|| follower.load()).map_err(coord_error)?;
+        storage.checkpoint(&view);
+        let metadata = Arc::new(Metadata::new(view));
+        let offsets = Arc::new(OffsetsTopic::new(Arc::clone(&metadata), &config));
+        let inner = Arc::new(Inner {
+            id,
+            cluster_id,
+            groups: GroupCoordinator::new(offsets, group_config(&config)),
+            producer_ids: ProducerIds::new(session.clone(), id),
+            fetch_sessions: Sessions::new(
+                config.number("max.incremental.fetch.session.cache.slots") as usize,
+            ),
+            limits: Limits::new(
+                config.number("max.connections") as usize,
+                config.number("max.connections.per.ip") as usize,
+                config.number("queued.max.request.bytes") as usize,
+            ),
+            metrics: Metrics::default(),
+            turn: AtomicUsize::new(metadata.view().topic_count()),
+            config,
+            metadata,
+            storage,
+            session,
+            reign,
+        });
+        let (stopping, stop) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        inner.adopt(first);
+        tasks.spawn(follow(Arc::clone(&inner), follower));
+        tasks.spawn(maintain(Arc::clone(&inner)));
+        tasks.spawn(net::listen(Arc::clone(&inner), listener, stop));
+        Ok(Self {
+            inner,
+            address,
+            stopping,
+            tasks,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Ends all connections, syncs and closes every log, and marks the folder clean.
+    pub async fn stop(mut self) {
+        let _ = self.stopping.send(true);
+        self.tasks.shutdown().await;
+        let inner = Arc::clone(&self.inner);
+        let closed = tokio::task::spawn_blocking(move || inner.close_logs()).await;
+        if let Err(error) = closed {
+            tracing::error!("closing the logs: {error}");
+        }
+    }
+}
+
+/// Syncs of different files run side by side, as the file system's journal commits them
+/// together.
+const SYNC_THREADS: usize = 4;
+
+fn coord_error(error: WriteError) -> StartError {
+    StartError::Coord(error.to_string())
+}
+
+/// What clients are told to connect to.
+fn advertised(
+    asked: Option<(String, u16)>,
+    bound: SocketAddr,
+) -> Result<(String, u16), StartError> {
+    let (host, port) = match asked {
+        Some((host, 0)) => (host, bound.port()),
+        Some(asked) => asked,
+        // Bound to every address: say one that works on this machine.
+        None if bound.ip().is_unspecified() => ("localhost".to_owned(), bound.port()),
+        None => (bound.ip().to_string(), bound.port()),
+    };
+    let unspecified = host
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|ip| ip.is_unspecified());
+    if unspecified || host.is_empty() {
+        return Err(StartError::Advertised(host));
+    }
+    Ok((host, port))
+}
+
+async fn follow(inner: Arc<Inner>, mut follower: Follower) {
+    while let Some(change) = follower.next(&inner.metadata).await {
+        inner.adopt(change);
+    }
+    tracing::error!("the session with the coordination service has ended");
+}
+
+async fn maintain(inner: Arc<Inner>) {
+    let retention_every = inner.config.number("log.retention.check.interval.ms");
+    let mut retention_due = now_ms() + retention_every;
+    let mut tick = tokio::time::interval(MAINTENANCE_EVERY);
+    loop {
+        tick.tick().await;
+        let now = now_ms();
+        let retention = now >= retention_due;
+        if retention {
+            retention_due = now + retention_every;
+        }
+        let inner = Arc::clone(&inner);
+        let done = tokio::task::spawn_blocking(move || {
+            let view = inner.view();
+            for partition in view.local_partitions() {
+                partition.maintain(now, REST_AFTER_MS, retention);
+            }
+            inner.storage.remove_due(now);
+            inner.storage.checkpoint(&view);
+        });
+        if let Err(error) = done.await {
+            tracing::error!("looking after the logs: {error}");
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.metadata.view()
+    }
+
+    /// Tells the group coordinator what changed for it.
+    fn adopt(&self, change: metadata::Change) {
+        for partition in change.offsets_gained {
+            let groups = self.groups.clone();
+            tokio::spawn(async move {
+                while let Err(code) = groups.load(partition).await {
+                    tracing::error!(
+                        "the groups of {OFFSETS_TOPIC}-{partition} could not be loaded ({}); trying again",
+                        code.name()
+                    );
+                    tokio::time::sleep(LOAD_AGAIN_AFTER).await;
+                }
+            });
+        }
+        for topic in change.deleted {
+            self.groups.topic_deleted(&topic);
+        }
+    }
+
+    fn close_logs(&self) {
+        let view = self.view();
+        let mut clean = true;
+        for partition in view.local_partitions() {
+            clean &= partition.close();
+        }
+        self.storage.close(&view, clean);
+    }
+
+    /// Plans a topic without making it.
+    pub(crate) fn plan_topic(&self, wish: &TopicWish) -> Result<TopicPlan, PlanError> {
+        let view = self.view();
+        let brokers: Vec<i32> = view.brokers.keys().copied().collect();
+        controller::plan_topic(
+            wish,
+            view.topic_names(),
+            &brokers,
+            &self.config,
+            self.turn.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Makes a topic and waits until it is served here.
+    pub(crate) async fn create_topic(&self, wish: &TopicWish) -> Result<Arc<Topic>, PlanError> {
+        let plan = self.plan_topic(wish)?;
+        self.turn.fetch_add(1, Ordering::Relaxed);
+        let created = metadata::create_topic(
+            &self.session,
+            self.reign,
+            &wish.name,
+            uuid::Uuid::new_v4(),
+            &plan.replicas,
+            &wish.overrides,
+        );
+        let zxid = created.await.map_err(|error| match error {
+            WriteError::Conflict => PlanError::new(
+                ErrorCode::TopicAlreadyExists,
+                format!("Topic '{}' already exists.", wish.name),
+            ),
+            other => failed(&other),
+        })?;
+        self.seen(zxid).await?;
+        self.view().topic(&wish.name).cloned().ok_or_else(|| {
+            PlanError::new(
+                ErrorCode::UnknownTopicOrPartition,
+                "The topic was deleted as soon as it was made.",
+            )
+        })
+    }
+
+    /// Makes a topic that somebody asked for, with the broker's defaults; a failure shows
+    /// in the answer as the topic's absence.
+    pub(crate) async fn auto_create(&self, name: &str) {
+        let mut wish = TopicWish {
+            name: name.to_owned(),
+            partitions: -1,
+            replication: -1,
+            ..TopicWish::default()
+        };
+        if name == OFFSETS_TOPIC {
+            wish.partitions = self.config.number("offsets.topic.num.partitions") as i32;
+            wish.replication = self.config.number("offsets.topic.replication.factor") as i16;
+            let segment = self
+                .config
+                .number("offsets.topic.segment.bytes")
+                .max(1 << 20);
+            wish.overrides = BTreeMap::from([
+                ("cleanup.policy".to_owned(), "compact".to_owned()),
+                ("compression.type".to_owned(), "producer".to_owned()),
+                ("segment.bytes".to_owned(), segment.to_string()),
+            ]);
+        }
+        match self.create_topic(&wish).await {
+            Ok(topic) => tracing::info!("created topic {}, as it was asked for", topic.name),
+            Err(error) if error.code == ErrorCode::TopicAlreadyExists => {}
+            Err(error) => tracing::warn!("topic {name} could not be created: {error}"),
+        }
+    }
+
+    /// Deletes a topic and waits until it is served no more.
+    pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), PlanError> {
+        let unknown = || {
+            PlanError::new(
+                ErrorCode::UnknownTopicOrPartition,
+                ErrorCode::UnknownTopicOrPartition.message(),
+            )
+        };
+        let id = self
+            .view()
+            .topic(name)
+            .map(|topic| topic.id)
+            .ok_or_else(unknown)?;
+        let zxid = metadata::delete_topic(&self.session, self.reign, name, id)
+            .await
+            .map_err(|error| match error {
+                WriteError::Missing => unknown(),
+                other => failed(&other),
+            })?;
+        self.seen(zxid).await
+    }
+
+    /// Gives a topic more partitions.
+    pub(crate) async fn add_partitions(
+        &self,
+        name: &str,
+        plan: &TopicPlan,
+    ) -> Result<(), PlanError> {
+        let added = metadata::add_partitions(&self.session, self.reign, name, &plan.replicas);
+        let zxid = added.await.map_err(|error| failed(&error))?;
+        self.seen(zxid).await
+    }
+
+    /// Replaces a topic's overrides.
+    pub(crate) async fn set_overrides(
+        &self,
+        name: &str,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<(), PlanError> {
+        let set = metadata::set_overrides(&self.session, self.reign, name, overrides);
+        let zxid = set.await.map_err(|error| failed(&error))?;
+        self.seen(zxid).await
+    }
+
+    async fn seen(&self, zxid: u64) -> Result<(), PlanError> {
+        if self.metadata.at_least(zxid, APPLIED_WITHIN).await {
+            Ok(())
+        } else {
+            Err(PlanError::new(
+                ErrorCode::RequestTimedOut,
+                "The change is made, but this broker has not seen it yet.",
+            ))
+        }
+    }
+}
+
+fn failed(error: &WriteError) -> PlanError {
+    PlanError::new(ErrorCode::UnknownServerError, error.to_string())
+}
+
+/// The group coordinator's settings, from the broker's.
+fn group_config(config: &BrokerConfig) -> GroupConfig {
+    let int = |name| config.number(name) as i32;
+    let defaults = GroupConfig::default();
+    GroupConfig {
+        session_timeout_ms_min: int("group.min.session.timeout.ms"),
+        session_timeout_ms_max: int("group.max.session.timeout.ms"),
+        initial_rebalance_delay_ms: int("group.initial.rebalance.delay.ms"),
+        // Kafka's default is no limit at all, which is more than one group can grow to here.
+        group_members_max: defaults
+            .group_members_max
+            .min(config.number("group.max.size") as usize),
+        offset_metadata_max: config.number("offset.metadata.max.bytes") as usize,
+        offsets_retention_ms: config.number("offsets.retention.minutes") * 60_000,
+        offsets_retention_check_interval_ms: config.number("offsets.retention.check.interval.ms"),
+        ..defaults
+    }
+}

@@ -1,0 +1,41 @@
+//! Why a broker does not start, as a sentence for whoever started it.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What keeps a broker from starting.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(
+        "cannot resolve the listener address {address}: {source}; use an address of this machine, such as 127.0.0.1:9092, or mend its name (/etc/hosts or DNS)"
+    )]
+    Unresolved { address: String, source: io::Error },
+    #[error(
+        "cannot listen on {address}: {source}; another process may have the port (choose another with --listen)"
+    )]
+    Bind { address: String, source: io::Error },
+    #[error(
+        "the advertised address {0} is none that a client could connect to; advertise a name or address of this machine"
+    )]
+    Advertised(String),
+    #[error(transparent)]
+    LogDir(#[from] crate::log::LogDirError),
+    #[error("{} holds the logs of cluster {theirs}, and this is cluster {ours}; start it with the data that belongs to it, or choose another folder with --data", path.display())]
+    OtherCluster {
+        path: PathBuf,
+        theirs: String,
+        ours: String,
+    },
+    #[error("{} holds the logs of broker {theirs}, and this is broker {ours}; set broker.id to {theirs}, or choose another folder with --data", path.display())]
+    OtherBroker {
+        path: PathBuf,
+        theirs: i32,
+        ours: i32,
+    },
+    #[error("a thread could not be started: {0}")]
+    Thread(io::Error),
+    #[error("the coordination service: {0}")]
+    Coord(String),
+}

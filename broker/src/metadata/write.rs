@@ -1,0 +1,170 @@
+//! Changes of the metadata, each one multi that names what it relies on: a controller
+//! that was deposed, or a topic that changed meanwhile, makes it fail whole.
+
+use std::collections::BTreeMap;
+
+use coord::{CoordError, CreateMode, MultiError, Op, Session};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::znodes::{self, ConfigNode, DeletedTopicNode, PartitionNode, TopicNode, json};
+
+/// Why a change was not made.
+#[derive(Debug, Error)]
+pub(crate) enum WriteError {
+    #[error("somebody else changed it at the same time")]
+    Conflict,
+    #[error("it is not there")]
+    Missing,
+    #[error("the coordination service refused it: {0}")]
+    Coord(CoordError),
+    #[error("what stands in the coordination service does not parse: {0}")]
+    Garbage(#[from] serde_json::Error),
+}
+
+impl From<CoordError> for WriteError {
+    fn from(error: CoordError) -> Self {
+        match error {
+            CoordError::NoNode { .. } => Self::Missing,
+            CoordError::NodeExists { .. } | CoordError::BadVersion { .. } => Self::Conflict,
+            other => Self::Coord(other),
+        }
+    }
+}
+
+impl From<MultiError> for WriteError {
+    fn from(error: MultiError) -> Self {
+        error.error.into()
+    }
+}
+
+/// Who makes changes: the controller, by the version of `/controller_epoch` that it set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reign {
+    pub(crate) epoch: i32,
+    pub(crate) version: i32,
+}
+
+impl Reign {
+    fn check(self) -> Op {
+        Op::check(znodes::CONTROLLER_EPOCH, Some(self.version))
+    }
+}
+
+/// Makes a topic; gives the zxid at which it is there.
+pub(crate) async fn create_topic(
+    session: &Session,
+    reign: Reign,
+    name: &str,
+    id: Uuid,
+    replicas: &[Vec<i32>],
+    overrides: &BTreeMap<String, String>,
+) -> Result<u64, WriteError> {
+    let node = TopicNode {
+        version: 3,
+        topic_id: id,
+        partitions: (0..).zip(replicas.iter().cloned()).collect(),
+        adding_replicas: BTreeMap::new(),
+        removing_replicas: BTreeMap::new(),
+    };
+    let config = ConfigNode {
+        version: 1,
+        config: overrides.clone(),
+    };
+    let mut ops = vec![
+        reign.check(),
+        create(znodes::topic_config(name), json(&config)),
+        create(znodes::topic(name), json(&node)),
+        create(znodes::partitions(name), Vec::new()),
+    ];
+    for (index, replicas) in (0..).zip(replicas) {
+        add_partition(&mut ops, reign, name, index, replicas);
+    }
+    let (_, zxid) = session.multi_at(ops).await?;
+    Ok(zxid.0)
+}
+
+/// Gives a topic the partitions after those it has; gives the zxid.
+pub(crate) async fn add_partitions(
+    session: &Session,
+    reign: Reign,
+    name: &str,
+    added: &[Vec<i32>],
+) -> Result<u64, WriteError> {
+    let path = znodes::topic(name);
+    let (data, stat) = session.get(&path)?;
+    let mut node: TopicNode = serde_json::from_slice(&data)?;
+    let first = node.partitions.len() as i32;
+    let mut ops = vec![reign.check()];
+    for (index, replicas) in (first..).zip(added) {
+        node.partitions.insert(index, replicas.clone());
+        add_partition(&mut ops, reign, name, index, replicas);
+    }
+    ops.push(Op::set(path, json(&node), Some(stat.version)));
+    let (_, zxid) = session.multi_at(ops).await?;
+    Ok(zxid.0)
+}
+
+/// Replaces a topic's overrides; gives the zxid.
+pub(crate) async fn set_overrides(
+    session: &Session,
+    reign: Reign,
+    name: &str,
+    overrides: &BTreeMap<String, String>,
+) -> Result<u64, WriteError> {
+    let node = ConfigNode {
+        version: 1,
+        config: overrides.clone(),
+    };
+    let ops = vec![
+        reign.check(),
+        Op::set(znodes::topic_config(name), json(&node), None),
+    ];
+    let (_, zxid) = session.multi_at(ops).await?;
+    Ok(zxid.0)
+}
+
+/// Deletes a topic; gives the zxid. Until the brokers have removed its folders, a marker
+/// names its id, so that a crash between leaves nobody wondering whose they are.
+pub(crate) async fn delete_topic(
+    session: &Session,
+    reign: Reign,
+    name: &str,
+    id: Uuid,
+) -> Result<u64, WriteError> {
+    let marker = json(&DeletedTopicNode { topic_id: id });
+    let mut ops = vec![reign.check()];
+    let path = znodes::deleted_topic(name);
+    // A topic can be made and deleted again before the first one's folders are gone.
+    if session.exists(&path).is_none() {
+        ops.push(create(path, marker));
+    } else {
+        ops.push(Op::set(path, marker, None));
+    }
+    for index in session.children(&znodes::partitions(name))? {
+        let partition = format!("{}/{index}", znodes::partitions(name));
+        ops.push(Op::delete(format!("{partition}/state"), None));
+        ops.push(Op::delete(partition, None));
+    }
+    ops.push(Op::delete(znodes::partitions(name), None));
+    ops.push(Op::delete(znodes::topic(name), None));
+    ops.push(Op::delete(znodes::topic_config(name), None));
+    let (_, zxid) = session.multi_at(ops).await?;
+    Ok(zxid.0)
+}
+
+fn add_partition(ops: &mut Vec<Op>, reign: Reign, name: &str, index: i32, replicas: &[i32]) {
+    let state = PartitionNode {
+        version: 1,
+        leader: replicas.first().copied().unwrap_or(-1),
+        leader_epoch: 0,
+        isr: replicas.to_vec(),
+        controller_epoch: reign.epoch,
+    };
+    ops.push(create(znodes::partition(name, index), Vec::new()));
+    ops.push(create(znodes::partition_state(name, index), json(&state)));
+}
+
+fn create(path: String, data: Vec<u8>) -> Op {
+    Op::create(path, data, CreateMode::Persistent)
+}

@@ -1,0 +1,160 @@
+//! Requests out of a byte stream: a 4-byte length, then as many bytes. Memory grows with
+//! what has arrived, never with what was announced.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use thiserror::Error;
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::Sleep;
+
+use super::limits::{FREE_BYTES, Place};
+
+/// How long a request that has begun may stall before its connection is closed.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// What a connection's buffer starts with, in bytes.
+const BUFFER_MIN: usize = 8 * 1024;
+/// The smallest request: key, version, correlation id.
+const REQUEST_MIN: usize = 8;
+
+/// Why no further request comes from a connection.
+#[derive(Debug, Error)]
+pub(super) enum FrameError {
+    #[error("the client hung up within a request")]
+    Truncated,
+    #[error("a request of {0} bytes was announced; socket.request.max.bytes is {1}")]
+    TooLarge(i64, usize),
+    #[error("it speaks HTTP; this is the Kafka port (metrics and health are on the HTTP port)")]
+    Http,
+    #[error("it speaks TLS; this listener is plaintext")]
+    Tls,
+    #[error("a request of {0} bytes cannot be one")]
+    TooSmall(i32),
+    #[error("it was silent for {0:?} within a request")]
+    Stalled(Duration),
+    #[error("it was silent for {0:?}")]
+    Idle(Duration),
+    #[error(
+        "unfinished requests hold all of queued.max.request.bytes, and this one was silent longest"
+    )]
+    CutOff,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Reads requests from one socket.
+pub(super) struct Frames {
+    socket: OwnedReadHalf,
+    buffer: BytesMut,
+    frame_max: usize,
+    idle_max: Duration,
+    timer: std::pin::Pin<Box<Sleep>>,
+    /// The largest request that this connection has sent whole: it may have as much again
+    /// at once.
+    earned: usize,
+}
+
+impl Frames {
+    pub(super) fn new(socket: OwnedReadHalf, frame_max: usize, idle_max: Duration) -> Self {
+        Self {
+            socket,
+            buffer: BytesMut::new(),
+            frame_max,
+            idle_max,
+            timer: Box::pin(tokio::time::sleep(idle_max)),
+            earned: 0,
+        }
+    }
+
+    /// The next request without its length; none once the client has hung up between two.
+    pub(super) async fn next(&mut self, place: &Place) -> Result<Option<Bytes>, FrameError> {
+        loop {
+            let wanted = self.wanted()?;
+            if let Some(length) = wanted
+                && self.buffer.len() >= 4 + length
+            {
+                self.buffer.advance(4);
+                let frame = self.buffer.split_to(length).freeze();
+                if length > FREE_BYTES {
+                    self.earned = self.earned.max(length + 4);
+                    place.hold(0, Instant::now());
+                }
+                return Ok(Some(frame));
+            }
+            self.make_room(wanted, place)?;
+            if self.fill(place).await? == 0 {
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(FrameError::Truncated)
+                };
+            }
+        }
+    }
+
+    /// The announced length of the request at the head of the buffer, once it is there.
+    fn wanted(&self) -> Result<Option<usize>, FrameError> {
+        let Some(head) = self.buffer.first_chunk::<4>() else {
+            return Ok(None);
+        };
+        match head {
+            b"GET " | b"POST" | b"HEAD" | b"PUT " => return Err(FrameError::Http),
+            [0x16, 0x03, ..] => return Err(FrameError::Tls),
+            _ => {}
+        }
+        let length = i32::from_be_bytes(*head);
+        match usize::try_from(length) {
+            Ok(length) if length > self.frame_max => {
+                Err(FrameError::TooLarge(length as i64, self.frame_max))
+            }
+            Ok(length) if length >= REQUEST_MIN => Ok(Some(length)),
+            _ => Err(FrameError::TooSmall(length)),
+        }
+    }
+
+    /// Room for the next read: twice what has arrived, or what the connection has shown
+    /// that it sends, but not past the request's end by much.
+    fn make_room(&mut self, wanted: Option<usize>, place: &Place) -> Result<(), FrameError> {
+        let have = self.buffer.len();
+        let missing = wanted.map_or(BUFFER_MIN, |length| (4 + length).saturating_sub(have));
+        let step = missing.min(have.max(self.earned)).max(BUFFER_MIN);
+        if have + step > FREE_BYTES && !place.hold(have + step, Instant::now()) {
+            return Err(FrameError::CutOff);
+        }
+        // Once the requests before are done with, this takes their memory again.
+        if self.buffer.capacity() - have < step.min(BUFFER_MIN / 2).max(missing.min(step)) {
+            self.buffer.reserve(step);
+        }
+        Ok(())
+    }
+
+    async fn fill(&mut self, place: &Place) -> Result<usize, FrameError> {
+        let within = !self.buffer.is_empty();
+        let limit = if within { STALL_MAX } else { self.idle_max };
+        let since = tokio::time::Instant::now();
+        // The timer is touched only when it must ring earlier: most reads leave it alone.
+        if self.timer.deadline() > since + limit {
+            self.timer.as_mut().reset(since + limit);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                read = self.socket.read_buf(&mut self.buffer) => return Ok(read?),
+                () = place.cut_off() => return Err(FrameError::CutOff),
+                () = &mut self.timer => {
+                    let due = since + limit;
+                    if tokio::time::Instant::now() >= due {
+                        return Err(if within {
+                            FrameError::Stalled(limit)
+                        } else {
+                            FrameError::Idle(limit)
+                        });
+                    }
+                    self.timer.as_mut().reset(due);
+                }
+            }
+        }
+    }
+}

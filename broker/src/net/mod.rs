@@ -1,0 +1,12 @@
+//! The Kafka listener: sockets, frames, the order of answers, and limits. What a request
+//! means is `api`'s business.
+
+mod connection;
+mod frame;
+mod limits;
+mod listener;
+mod writer;
+
+pub(crate) use connection::{Answer, Client, Outgoing};
+pub(crate) use limits::Limits;
+pub(crate) use listener::{bind, listen};
