@@ -2,4 +2,5 @@
 //! there; here live the command line, what is printed, the file shipper, and the jq and child-process
 //! steps of stages.
 
+pub mod command;
 pub mod shipper;

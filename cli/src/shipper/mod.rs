@@ -7,6 +7,7 @@
 //! The promise is *at least once*: a checkpoint never moves past a line that the sink has not taken, so a
 //! line may come twice after a crash, and is never lost while its bytes can still be read.
 
+pub mod broker;
 pub mod checkpoint;
 pub mod follow;
 pub mod lines;

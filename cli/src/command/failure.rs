@@ -1,0 +1,121 @@
+//! How a program ends: the exit code, and the one sentence that says what failed, on what, and what to do.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use client::{ClientError, ProduceError};
+use protocol::ErrorCode;
+
+/// Some of the work was not done, and each part of it has been told already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Partly(pub String);
+
+/// Prints what went wrong, if anything, and gives the exit code: 0 for success, also when whoever read our
+/// output has gone, and 1 for a failure. Wrong usage is 2, by clap.
+pub fn exit(program: &str, result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{program}: {}", sentence(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn sentence(error: &anyhow::Error) -> String {
+    // Errors that say all in one sentence repeat their causes in it; contexts do not.
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    if let Some(hint) = error.chain().find_map(hint) {
+        text.push_str("; ");
+        text.push_str(hint);
+    }
+    text
+}
+
+fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = cause.downcast_ref::<ProduceError>() {
+        return match error {
+            ProduceError::Topic(error) => client_hint(error),
+            ProduceError::Refused { code, .. } => code_hint(*code),
+            _ => None,
+        };
+    }
+    cause.downcast_ref::<ClientError>().and_then(client_hint)
+}
+
+fn client_hint(error: &ClientError) -> Option<&'static str> {
+    match error {
+        ClientError::Connection(_) | ClientError::NoBroker { .. } => Some(
+            "is a broker running there? `milena dev` starts one; --brokers HOST:PORT or MILENA_BROKERS names another",
+        ),
+        ClientError::Deadline { last, .. } => client_hint(last),
+        ClientError::Refused { code, .. } => code_hint(*code),
+        _ => None,
+    }
+}
+
+fn code_hint(code: ErrorCode) -> Option<&'static str> {
+    Some(match code {
+        ErrorCode::UnknownTopicOrPartition => {
+            "`milena topic list` shows what there is, `milena topic create` makes one"
+        }
+        ErrorCode::TopicAlreadyExists => "--if-not-exists takes that for success",
+        ErrorCode::NonEmptyGroup => "stop the group's members first",
+        ErrorCode::MessageTooLarge => {
+            "`milena topic alter TOPIC -c max.message.bytes=N` lets the topic take larger ones"
+        }
+        ErrorCode::GroupIdNotFound => "`milena group list` shows what there is",
+        _ => return None,
+    })
+}
+
+/// For errors about one of several things: names it.
+pub fn on(subject: impl Display) -> impl FnOnce(ClientError) -> anyhow::Error {
+    move |error| {
+        let subject = subject.to_string();
+        let text = error.to_string();
+        let error = anyhow::Error::new(error);
+        if text.contains(&subject) { error } else { error.context(subject) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&anyhow::Error::new(pipe).context("writing")));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("other")));
+    }
+
+    #[test]
+    fn sentences_name_cause_and_remedy() {
+        let refused = ClientError::Refused {
+            subject: "topic nosuch".to_owned(),
+            code: ErrorCode::UnknownTopicOrPartition,
+            detail: None,
+        };
+        let text = sentence(&anyhow::Error::new(refused).context("cannot describe it"));
+        assert!(text.starts_with("cannot describe it: topic nosuch: "), "{text}");
+        assert!(text.ends_with("`milena topic create` makes one"), "{text}");
+    }
+}

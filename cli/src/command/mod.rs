@@ -1,0 +1,39 @@
+//! The program `milena`: one module for each command, which has its arguments and runs it.
+//!
+//! [`position`], [`format`] and [`input`] are pure; [`output`] and [`failure`] are what all commands print
+//! and end with.
+
+pub mod common;
+pub mod completion;
+pub mod failure;
+pub mod format;
+pub mod input;
+pub mod output;
+pub mod position;
+pub mod produce;
+
+use clap::{Parser, Subcommand};
+
+/// Milena: a log broker that speaks Kafka's protocol, and the tools to work with it.
+#[derive(Debug, Parser)]
+#[command(name = "milena", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Produce(produce::Produce),
+    Completion(completion::Completion),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Produce(command) => command.run().await,
+            Self::Completion(command) => command.run(),
+        }
+    }
+}
