@@ -288,7 +288,7 @@ impl Client {
             return Ok(topic);
         }
         self.want(name);
-        self.patiently(name, async |_| {
+        self.patiently(name, |_| async {
             self.refresh().await?;
             let metadata = self.inner.metadata.lock();
             match metadata.cluster.topics.get(name) {
@@ -306,11 +306,17 @@ impl Client {
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or the configuration's `patience` ends.
-    pub(crate) async fn patiently<T>(
+    ///
+    /// Bounded by `FnMut` and not `AsyncFnMut`, as futures of the latter are not `Send` for every
+    /// lifetime, and so could not be part of a caller's generic `Send` future.
+    pub(crate) async fn patiently<T, F>(
         &self,
         subject: &str,
-        mut attempt: impl AsyncFnMut(u32) -> Result<T, ClientError>,
-    ) -> Result<T, ClientError> {
+        mut attempt: impl FnMut(u32) -> F,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         let patience = self.inner.config.patience;
         let deadline = Instant::now() + patience;
         let mut failures = 0;
