@@ -66,7 +66,10 @@ fn main() -> ExitCode {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     let (dashes, patterns): (Vec<_>, Vec<_>) = args.sources.into_iter().partition(|s| s == "-");
-    let patterns = patterns.into_iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
+    let patterns = patterns
+        .into_iter()
+        .map(absolute)
+        .collect::<Result<Vec<_>, _>>()?;
     let settings = Settings {
         begin: args.from,
         once: args.once,
@@ -89,13 +92,20 @@ async fn run(args: Args) -> anyhow::Result<()> {
         client: ClientConfig::new(&args.brokers),
         ..ProducerConfig::default()
     })?;
-    let stdin = (!dashes.is_empty())
-        .then(|| stdin::lines(tokio::io::stdin(), settings.line_limit, settings.batch_lines));
+    let stdin = (!dashes.is_empty()).then(|| {
+        stdin::lines(
+            tokio::io::stdin(),
+            settings.line_limit,
+            settings.batch_lines,
+        )
+    });
     let sink = BrokerSink::new(producer, &args.topic);
     let report = ship(settings, store, stdin, sink, common::interrupted()).await?;
     tell(&report);
     if report.stdin_lines > 0 && !report.complete {
-        bail!("stopped before the brokers took all lines of standard input; the last ones are lost");
+        bail!(
+            "stopped before the brokers took all lines of standard input; the last ones are lost"
+        );
     }
     Ok(())
 }
@@ -106,8 +116,16 @@ fn tell(report: &Report) {
         "shipped {} lines, {} bytes{}{}",
         counts.lines + report.stdin_lines,
         counts.bytes,
-        if counts.cut > 0 { format!(", {} of them cut", counts.cut) } else { String::new() },
-        if report.complete { "" } else { "; what was under way is shipped at the next start" },
+        if counts.cut > 0 {
+            format!(", {} of them cut", counts.cut)
+        } else {
+            String::new()
+        },
+        if report.complete {
+            ""
+        } else {
+            "; what was under way is shipped at the next start"
+        },
     );
 }
 
@@ -120,7 +138,11 @@ fn absolute(pattern: String) -> anyhow::Result<String> {
 }
 
 fn state_folder() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
     state.map(|state| state.join("milena/logship"))
 }
@@ -128,8 +150,15 @@ fn state_folder() -> Option<PathBuf> {
 /// Raises the limit on open files as far as it goes, and leaves some of it for everything else.
 fn open_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, ..limit };
-    let soft = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let soft = if setrlimit(Resource::Nofile, raised).is_ok() {
+        limit.maximum
+    } else {
+        limit.current
+    };
     let soft = soft.map_or(65_536, |n| usize::try_from(n).unwrap_or(65_536));
     (soft.saturating_sub(128)).clamp(16, 65_536)
 }

@@ -18,7 +18,12 @@ pub struct Completion {
 impl Completion {
     pub fn run(self) -> anyhow::Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut super::Cli::command(), "milena", &mut script);
+        clap_complete::generate(
+            self.shell,
+            &mut super::Cli::command(),
+            "milena",
+            &mut script,
+        );
         io::Write::write_all(&mut io::stdout(), &script)?;
         Ok(())
     }

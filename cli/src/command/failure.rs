@@ -92,7 +92,11 @@ pub fn on(subject: impl Display) -> impl FnOnce(ClientError) -> anyhow::Error {
         let subject = subject.to_string();
         let text = error.to_string();
         let error = anyhow::Error::new(error);
-        if text.contains(&subject) { error } else { error.context(subject) }
+        if text.contains(&subject) {
+            error
+        } else {
+            error.context(subject)
+        }
     }
 }
 
@@ -115,7 +119,10 @@ mod tests {
             detail: None,
         };
         let text = sentence(&anyhow::Error::new(refused).context("cannot describe it"));
-        assert!(text.starts_with("cannot describe it: topic nosuch: "), "{text}");
+        assert!(
+            text.starts_with("cannot describe it: topic nosuch: "),
+            "{text}"
+        );
         assert!(text.ends_with("`milena topic create` makes one"), "{text}");
     }
 }

@@ -161,7 +161,10 @@ pub fn to_json(record: &ConsumerRecord) -> Value {
             put(&mut map, "value", h.value.as_deref());
             Value::Object(map)
         };
-        map.insert("headers".to_owned(), record.headers.iter().map(header).collect());
+        map.insert(
+            "headers".to_owned(),
+            record.headers.iter().map(header).collect(),
+        );
     }
     Value::Object(map)
 }
@@ -170,7 +173,9 @@ fn put(map: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
     match bytes.map(|b| (b, std::str::from_utf8(b))) {
         None => map.insert(name.to_owned(), Value::Null),
         Some((_, Ok(text))) => map.insert(name.to_owned(), json!(text)),
-        Some((bytes, Err(_))) => map.insert(format!("{name}_base64"), json!(STANDARD.encode(bytes))),
+        Some((bytes, Err(_))) => {
+            map.insert(format!("{name}_base64"), json!(STANDARD.encode(bytes)))
+        }
     };
 }
 

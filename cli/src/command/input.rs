@@ -85,7 +85,8 @@ impl Reading {
     }
 
     fn from_json(&self, line: &[u8]) -> Result<ProducerRecord, BadLine> {
-        let value: Value = serde_json::from_slice(line).map_err(|e| bad(format!("not JSON: {e}")))?;
+        let value: Value =
+            serde_json::from_slice(line).map_err(|e| bad(format!("not JSON: {e}")))?;
         let Value::Object(mut map) = value else {
             return Err(bad("not a JSON object"));
         };
@@ -94,7 +95,10 @@ impl Reading {
         record.value = take(&mut map, "value")?;
         record.timestamp = match map.get("timestamp") {
             None | Some(Value::Null) => None,
-            Some(v) => Some(v.as_i64().ok_or_else(|| bad("its timestamp is no number of ms"))?),
+            Some(v) => Some(
+                v.as_i64()
+                    .ok_or_else(|| bad("its timestamp is no number of ms"))?,
+            ),
         };
         match map.remove("headers") {
             None | Some(Value::Null) => {}
@@ -191,7 +195,10 @@ mod tests {
     fn lines_with_and_without_keys() {
         let plain = reading(Kind::Lines);
         let record = plain.record(b"a:b").unwrap();
-        assert_eq!((record.key, record.value.unwrap()), (None, Bytes::from("a:b")));
+        assert_eq!(
+            (record.key, record.value.unwrap()),
+            (None, Bytes::from("a:b"))
+        );
         let keyed = Reading {
             separator: Some(":".to_owned()),
             tombstones: true,
@@ -199,7 +206,10 @@ mod tests {
             ..reading(Kind::Lines)
         };
         let record = keyed.record(b"a:b:c").unwrap();
-        assert_eq!((record.key.unwrap(), record.value.unwrap()), ("a".into(), Bytes::from("b:c")));
+        assert_eq!(
+            (record.key.unwrap(), record.value.unwrap()),
+            ("a".into(), Bytes::from("b:c"))
+        );
         assert_eq!(record.headers, [Header::new("h", "1")]);
         assert_eq!(keyed.record(b"a:").unwrap().value, None);
         assert_eq!(
@@ -219,7 +229,13 @@ mod tests {
         assert_eq!(record.headers, [Header::new("h", "v")]);
         assert_eq!(record.timestamp, Some(5));
         assert_eq!(json.record(b"{}").unwrap().value, None);
-        for text in ["x", "[]", r#"{"headers":1}"#, r#"{"value_base64":"?"}"#, r#"{"timestamp":"x"}"#] {
+        for text in [
+            "x",
+            "[]",
+            r#"{"headers":1}"#,
+            r#"{"value_base64":"?"}"#,
+            r#"{"timestamp":"x"}"#,
+        ] {
             assert!(json.record(text.as_bytes()).is_err(), "{text}");
         }
     }

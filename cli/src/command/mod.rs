@@ -16,7 +16,12 @@ use clap::{Parser, Subcommand};
 
 /// Milena: a log broker that speaks Kafka's protocol, and the tools to work with it.
 #[derive(Debug, Parser)]
-#[command(name = "milena", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "milena",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -20,7 +20,7 @@ pub enum Output {
 /// Prints rows as a table under `header`. Without rows, only the header.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(header.iter().map(|h| h.to_uppercase()));
     for row in rows {
         table.add_row(row);
@@ -49,7 +49,11 @@ pub fn json_lines(values: impl IntoIterator<Item = Value>) -> io::Result<()> {
 /// A count that moves on standard error, if that is a terminal and nothing else writes to it.
 pub fn progress(what: &str) -> ProgressBar {
     let own = io::stderr().is_terminal() && !io::stdout().is_terminal();
-    let target = if own { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if own {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let bar = ProgressBar::with_draw_target(None, target);
     let template = format!("{{spinner}} {{human_pos}} {what} ({{per_sec}})");
     if let Ok(style) = ProgressStyle::with_template(&template) {

@@ -76,8 +76,8 @@ fn parse_time_ms(text: &str) -> Option<i64> {
         return Some(time.as_millisecond());
     }
     let civil: jiff::civil::DateTime = text.parse().ok()?;
-    let zoned = civil.to_zoned(jiff::tz::TimeZone::system()).ok()?;
-    Some(zoned.timestamp().as_millisecond())
+    let time = jiff::tz::TimeZone::system().to_timestamp(civil).ok()?;
+    Some(time.as_millisecond())
 }
 
 /// `500ms`, `30s`, `5m`, `1h`, `2d`, `1w`, and sums as `1h30m`.
@@ -91,7 +91,9 @@ pub fn parse_duration_ms(text: &str) -> Option<i64> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let n: i64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let unit_len = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_len = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let unit = match &rest[..unit_len] {
             "ms" => 1,
             "s" => 1000,
@@ -138,7 +140,16 @@ mod tests {
         }
         assert!(matches!("@2026-01-31".parse(), Ok(Position::Time(_))));
         assert!(matches!("@2026-01-31T12:00".parse(), Ok(Position::Time(_))));
-        for text in ["", "-", "@", "-x", "1h", "-1y", "@tomorrow", "-99999999999999999w"] {
+        for text in [
+            "",
+            "-",
+            "@",
+            "-x",
+            "1h",
+            "-1y",
+            "@tomorrow",
+            "-99999999999999999w",
+        ] {
             assert!(text.parse::<Position>().is_err(), "{text}");
         }
     }

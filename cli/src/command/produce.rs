@@ -166,11 +166,16 @@ impl Produce {
         }
         bar.finish_and_clear();
         if self.common.output == Output::Json {
-            json_lines([json!({"topic": self.topic, "delivered": sent.delivered, "failed": sent.failed})])?;
+            json_lines([
+                json!({"topic": self.topic, "delivered": sent.delivered, "failed": sent.failed}),
+            ])?;
         }
         if sent.failed > 0 {
             let all = sent.delivered + sent.failed;
-            bail!(Partly(format!("{} of {all} records were not delivered to {}", sent.failed, self.topic)));
+            bail!(Partly(format!(
+                "{} of {all} records were not delivered to {}",
+                sent.failed, self.topic
+            )));
         }
         if stopped {
             bail!(Partly(format!("stopped after {} records", sent.delivered)));
@@ -193,18 +198,32 @@ fn read(mut files: Vec<PathBuf>) -> mpsc::Receiver<Line> {
                 match File::open(&file) {
                     Ok(input) => Box::new(input),
                     Err(error) => {
-                        let line = Line { file, number: 1, bytes: Err(error) };
+                        let line = Line {
+                            file,
+                            number: 1,
+                            bytes: Err(error),
+                        };
                         let _ = send.blocking_send(line);
                         return;
                     }
                 }
             };
-            let name = if file.as_os_str() == "-" { "standard input".into() } else { file };
+            let name = if file.as_os_str() == "-" {
+                "standard input".into()
+            } else {
+                file
+            };
             let mut input = BufReader::with_capacity(64 << 10, input);
             for number in 1.. {
-                let Some(bytes) = next_line(&mut input).transpose() else { break };
+                let Some(bytes) = next_line(&mut input).transpose() else {
+                    break;
+                };
                 let failed = bytes.is_err();
-                let line = Line { file: name.clone(), number, bytes };
+                let line = Line {
+                    file: name.clone(),
+                    number,
+                    bytes,
+                };
                 if send.blocking_send(line).is_err() || failed {
                     return;
                 }
@@ -225,7 +244,9 @@ fn next_line(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
             line.pop();
         }
     } else if line.len() as u64 == LINE {
-        return Err(io::Error::other(format!("a line of more than {LINE} bytes")));
+        return Err(io::Error::other(format!(
+            "a line of more than {LINE} bytes"
+        )));
     }
     Ok(Some(line))
 }

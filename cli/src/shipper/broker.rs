@@ -25,7 +25,10 @@ pub struct BrokerSink {
 impl BrokerSink {
     /// `producer` must be idempotent and never give a record up: how long is waited is decided here.
     pub fn new(producer: Producer, topic: &str) -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
         Self {
             producer,
             topic: topic.into(),
@@ -128,9 +131,8 @@ impl Sink for BrokerSink {
                 Ok(()) => {}
                 // The batch was too large for the topic; the line alone may not be.
                 Err(error) if is_too_large(&error) => {
-                    let again = async {
-                        delivered(self.submit(self.record(line)).await?, &mut told).await
-                    };
+                    let again =
+                        async { delivered(self.submit(self.record(line)).await?, &mut told).await };
                     match again.await {
                         Ok(()) => {}
                         Err(error) if is_too_large(&error) => tell_too_large(line, &error),
