@@ -324,3 +324,37 @@ impl<'a> Request<'a> {
         body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{frames, produce};
+    use std::time::Duration;
+
+    #[test]
+    fn the_raw_client_gets_an_ack_for_all_that_the_floor_wrote() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let broker = listener.local_addr().expect("its address").to_string();
+        let path = dir.path().to_owned();
+        std::thread::spawn(move || serve(listener, &path, 2, 2));
+        let load = produce::Load {
+            broker,
+            topic: "floor".into(),
+            partitions: 2,
+            connections: 3,
+            in_flight: 5,
+            acks: -1,
+            batch: frames::batch(50, 1000),
+            records: 50,
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(60),
+            requests_max: 100,
+            pids: Vec::new(),
+        };
+        let figures = produce::run(&load).expect("every answer is an ack");
+        assert!(figures["requests"].as_u64() >= Some(100));
+        let written = fs::read(dir.path().join("floor-1")).expect("the second partition's file");
+        assert_eq!(written[..load.batch.len()], load.batch);
+    }
+}

@@ -206,6 +206,7 @@ impl Drop for Kafka {
 #[derive(Debug)]
 pub(super) struct Floor {
     child: Child,
+    dir: PathBuf,
     pub(super) address: String,
 }
 
@@ -223,6 +224,7 @@ impl Floor {
         BufReader::new(printed).read_line(&mut address)?;
         Ok(Self {
             child,
+            dir: dir.to_owned(),
             address: address.trim().to_owned(),
         })
     }
@@ -236,6 +238,7 @@ impl Drop for Floor {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
