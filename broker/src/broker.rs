@@ -53,7 +53,7 @@ pub struct BrokerOptions {
 
 /// A running broker.
 pub struct Broker {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     address: SocketAddr,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,

@@ -77,6 +77,12 @@ impl Requests {
     pub fn get(&self, key: ApiKey) -> &Latency {
         &self.by_api[key as usize]
     }
+
+    /// Each API by name.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Latency)> {
+        let keys = ApiKey::ALL.iter();
+        keys.map(|&key| (key.name(), self.get(key)))
+    }
 }
 
 /// Everything counted.

@@ -1,1 +1,22 @@
-//! A broker and a coordination service in one process: configuration, HTTP, start and stop.
+//! A node: a broker and a coordination service in one process, with their configuration,
+//! the HTTP port for metrics and health, and start and stop in order.
+//!
+//! Nothing here knows Kafka's protocol or the log's files. The programs `milena serve` and
+//! `milena dev` are thin over it.
+
+pub mod config;
+mod error;
+mod http;
+mod limits;
+pub mod logging;
+mod metrics;
+mod run;
+mod start;
+
+pub use config::Config;
+pub use error::NodeError;
+pub use run::{run_until_told_to_stop, runtime};
+pub use start::Node;
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

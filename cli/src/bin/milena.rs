@@ -3,17 +3,22 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use milena_cli::command::{Cli, common, failure};
+use milena_cli::command::{Cli, Command, Program, common, failure};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    common::log("warn");
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return failure::exit("milena", Err(error.into())),
+    let result = match Cli::parse().program {
+        Program::Serve(serve) => serve.run(),
+        Program::Dev(dev) => dev.run(),
+        Program::Command(command) => run(command),
     };
-    let result = runtime.block_on(cli.command.run());
+    failure::exit("milena", result)
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    common::log("warn");
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(command.run());
     // A thread that waits for standard input is not waited for.
     runtime.shutdown_background();
-    failure::exit("milena", result)
+    result
 }

@@ -5,12 +5,14 @@
 
 pub mod common;
 pub mod completion;
+pub mod dev;
 pub mod failure;
 pub mod format;
 pub mod input;
 pub mod output;
 pub mod position;
 pub mod produce;
+pub mod serve;
 
 use clap::{Parser, Subcommand};
 
@@ -24,9 +26,19 @@ use clap::{Parser, Subcommand};
 )]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub program: Program,
 }
 
+/// What to be: a node, with a runtime and a log of its own, or a command to one.
+#[derive(Debug, Subcommand)]
+pub enum Program {
+    Serve(serve::Serve),
+    Dev(dev::Dev),
+    #[command(flatten)]
+    Command(Command),
+}
+
+/// What talks to a cluster.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Produce(produce::Produce),

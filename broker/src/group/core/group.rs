@@ -197,6 +197,11 @@ impl Group {
         self.members.iter().map(record).collect()
     }
 
+    /// How many members there are.
+    pub fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
     /// The committed offsets by topic and partition.
     pub fn offsets(&self) -> &BTreeMap<String, BTreeMap<i32, CommittedOffset>> {
         &self.offsets
