@@ -1,0 +1,94 @@
+"""A throwaway Milena node on free ports: started, killed and started again on its folder by the checks."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def binary():
+    """The `milena` to run, or None: MILENA, then the release build, then the debug build."""
+    named = os.environ.get("MILENA")
+    if named:
+        return Path(named).resolve()
+    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+    return next((p for b in ("release", "debug") if (p := target / b / "milena").exists()), None)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+class Node:
+    """`milena serve` on a folder of its own. The ports stay the same over restarts, so clients find it again."""
+
+    def __init__(self, **config):
+        self.home = Path(tempfile.mkdtemp(prefix="milena-conformance-"))
+        self.data = self.home / "data"
+        self.log = self.home / "log"
+        self.config = config
+        self.process = None
+        self.kafka, self.coord, self.http = free_ports(3)
+        self.bootstrap = f"127.0.0.1:{self.kafka}"
+
+    def start(self, seconds=20):
+        milena = binary()
+        assert milena, "no milena binary: build it (cargo build --release) or name it in MILENA"
+        config = self.home / "milena.toml"
+        config.write_text("".join(f'"{k}" = {v}\n' for k, v in self.config.items()))
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [milena, "serve", "--config", config, "--data", self.data, "--listen", self.bootstrap,
+                 "--coord-listen", f"127.0.0.1:{self.coord}", "--http-listen", f"127.0.0.1:{self.http}"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + seconds
+        while not self.ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                code = self.process.poll()
+                self.kill()
+                raise RuntimeError(f"the node did not become ready (exit code {code}):\n{self.tail()}")
+            time.sleep(0.02)
+        return self
+
+    def ready(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/readyz", timeout=1) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def tail(self, lines=30):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+    def kill(self):
+        """kill -9, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """SIGTERM; the exit code and the seconds it took."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20), time.monotonic() - began
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.home, ignore_errors=True)
