@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import node
-from tools import Java, Kcat, advertised_apis
+from tools import Java, Kcat, advertised_apis, until
 
 counter = itertools.count()
 
@@ -77,6 +77,8 @@ def new_topic(admin):
         made = fresh("topic")
         config = {k.replace("_", "."): str(v) for k, v in config.items()}
         admin.create_topics([NewTopic(made, partitions, 1, config=config)])[made].result(20)
+        # Kafka answers before its brokers have heard of it.
+        until(lambda: made in admin.list_topics(timeout=10).topics, "the new topic is known")
         return made
     return create
 
