@@ -31,7 +31,7 @@ CLASSES = {
     "delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
     "features": "org.apache.kafka.tools.FeatureCommand",
     "cluster": "org.apache.kafka.tools.ClusterTool",
-    "dump-log": "kafka.tools.DumpLogSegments",
+    "dump-log": "org.apache.kafka.tools.DumpLogSegments",
 }
 
 
@@ -85,9 +85,11 @@ class Java:
 
     def command(self, tool, *args):
         # Short-lived programs: the cheap compiler and collector start fastest.
-        at = ["--bootstrap-server", self.bootstrap] if self.bootstrap and tool != "dump-log" else []
+        at = ["--bootstrap-server", self.bootstrap] if self.bootstrap else []
+        # `kafka-cluster` wants its command first, `kafka-features` wants it last.
+        args = [*map(str, args), *at] if tool == "cluster" else [*at, *map(str, args)]
         return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto",
-                "-Dlog4j2.level=ERROR", "-cp", f"{JARS}/*", CLASSES[tool], *at, *map(str, args)]
+                "-Dlog4j2.level=ERROR", "-cp", f"{JARS}/*", CLASSES[tool], *args]
 
     def __call__(self, tool, *args, input=None, timeout=60):
         """Runs a tool that must succeed; its stdout as text."""

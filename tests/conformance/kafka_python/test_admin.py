@@ -78,8 +78,8 @@ def test_defaults_are_described_with_type_and_source(cluster, topic):
 def test_configs_are_altered(cluster, topic, incremental):
     change = {"retention.ms": "3600000", "max.message.bytes": "2000"}
     cluster.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=change)], incremental=incremental)
+    until(lambda: {k: topic_configs(cluster, topic)[k]["value"] for k in change} == change, "the new values", 5)
     now = topic_configs(cluster, topic)
-    assert {k: now[k]["value"] for k in change} == change
     assert now["retention.ms"]["config_source"] == "DYNAMIC_TOPIC_CONFIG"
 
 
