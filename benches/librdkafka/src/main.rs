@@ -98,7 +98,12 @@ fn main() -> Result<()> {
     | Command::Latency { common, .. }) = &cli.command;
     let names = [common.topic.clone()];
     let mut connection = wire::Connection::open(&common.broker)?;
-    topics::create(&mut connection, &names, common.partitions, &[])?;
+    topics::create(
+        &mut connection,
+        &names,
+        common.partitions,
+        &[topics::deleted_soon()],
+    )?;
     topics::wait(&mut connection, &names, common.partitions)?;
     let outcome = match &cli.command {
         Command::Produce(common) => produce::run(common),

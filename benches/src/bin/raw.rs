@@ -157,7 +157,9 @@ impl Common {
         }
         let names = [self.target.topic.clone()];
         let mut connection = Connection::open(&self.target.broker)?;
-        topics::create(&mut connection, &names, self.partitions, &self.configs)?;
+        let mut configs = vec![topics::deleted_soon()];
+        configs.extend_from_slice(&self.configs);
+        topics::create(&mut connection, &names, self.partitions, &configs)?;
         topics::wait(&mut connection, &names, self.partitions)?;
         let outcome = load();
         let deleted = topics::delete(&mut connection, &names).context("deleting the topic");

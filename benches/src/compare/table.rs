@@ -44,7 +44,9 @@ pub(super) fn print(
     outcomes: &[(Side, Figures)],
     sides: &[Side],
 ) -> Vec<String> {
-    let mut rows = vec![header(sides)];
+    let took_part = |side: &Side| outcomes.iter().any(|(of, _)| of == side);
+    let sides: Vec<Side> = sides.iter().copied().filter(took_part).collect();
+    let mut rows = vec![header(&sides)];
     let mut missed = Vec::new();
     for line in scenario.lines {
         let median_of = |side| median_of(outcomes, side, line);
