@@ -6,11 +6,8 @@
 mod client;
 mod config;
 mod connection;
-mod consumer;
-mod coordinator;
 mod error;
 mod metadata;
-mod offsets;
 mod producer;
 mod record;
 pub mod stage;
@@ -18,11 +15,8 @@ pub mod stage;
 pub use client::Client;
 pub use config::ClientConfig;
 pub use connection::{Answer, Backoff, Connection, ConnectionError, ConnectionOptions};
-pub use consumer::{Assignor, ConsumeError, Consumer, ConsumerConfig, Event, Reset};
-pub use coordinator::Committed;
 pub use error::ClientError;
 pub use metadata::{Broker, Cluster, Partition, Topic};
-pub use offsets::{FoundOffset, OffsetSpec};
 pub use producer::{
     Acks, Delivered, Delivery, ProduceError, Producer, ProducerConfig, partition_for_key,
 };

@@ -1,1 +1,15 @@
-//! Whole-system tests: real processes, crashes, power loss.
+//! Whole-system tests: real processes, crashes, power loss, bad input.
+//!
+//! What lives here is what those tests share: a node as a child process ([`process`]), a small
+//! blocking client that can also misbehave ([`raw`]), producers that keep on through crashes
+//! ([`load`]), the record of what was sent, acknowledged and read, with the anomalies it may show
+//! ([`history`]), and file systems that may be pulled away ([`image`]).
+
+pub mod admin;
+pub mod history;
+pub mod image;
+pub mod load;
+pub mod process;
+pub mod random;
+pub mod raw;
+pub mod wait;

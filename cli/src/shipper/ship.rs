@@ -51,7 +51,7 @@ struct Shipping<S> {
     scan_at: Instant,
     /// A scan may take long with many files: the next waits a multiple of that.
     scan_took: Duration,
-    saved_at: Instant,
+    save_at: Instant,
 }
 
 /// Ships until `stop` completes, or, with `settings.once` or standard input alone, until all is shipped.
@@ -80,7 +80,7 @@ pub async fn ship<S: Sink>(
         waiting: None,
         scan_at: now,
         scan_took: Duration::ZERO,
-        saved_at: now,
+        save_at: now,
     };
     let mut stdin_lines = 0;
     tokio::pin!(stop);
@@ -185,17 +185,11 @@ impl<S: Sink> Shipping<S> {
             return Ok(());
         };
         let now = Instant::now();
-        // When all is shipped there is time to note it down at once, though not for every single line.
-        let due = if idle {
-            self.saved_at + self.settings.checkpoint_every / 10
-        } else {
-            self.saved_at + self.settings.checkpoint_every
-        };
-        if now < due && !(idle && self.settings.once) {
+        if now < self.save_at && !(idle && self.settings.once) {
             return Ok(());
         }
         if let Some(saved) = self.follower.take_saved() {
-            self.saved_at = now;
+            self.save_at = now + self.settings.checkpoint_every;
             if let Err(error) = store.save(&saved) {
                 if self.settings.once && idle {
                     return Err(error);

@@ -1,5 +1,4 @@
-//! One step of the machine: where a decision finds the time and the settings, and leaves its
-//! wishes.
+//! One step of the machine: where a decision finds the time and the settings, and leaves its wishes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
