@@ -34,7 +34,7 @@ def free_ports(count):
 
 
 class Node:
-    """`milena serve` on a folder of its own. The ports stay the same over restarts, so clients find it again."""
+    """`milena serve` on a folder of its own, with Kafka's broker settings as given. The ports stay the same over restarts, so clients find it again."""
 
     def __init__(self, **config):
         self.home = Path(tempfile.mkdtemp(prefix="milena-conformance-"))
@@ -42,18 +42,17 @@ class Node:
         self.log = self.home / "log"
         self.config = config
         self.process = None
-        self.kafka, self.coord, self.http = free_ports(3)
-        self.bootstrap = f"127.0.0.1:{self.kafka}"
+        kafka, self.http = free_ports(2)
+        self.bootstrap = f"127.0.0.1:{kafka}"
 
     def start(self, seconds=20):
         milena = binary()
         assert milena, "no milena binary: build it (cargo build --release) or name it in MILENA"
-        config = self.home / "milena.toml"
-        config.write_text("".join(f'"{k}" = {v}\n' for k, v in self.config.items()))
+        settings = [word for k, v in self.config.items() for word in ("--set", f"{k}={v}")]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [milena, "serve", "--config", config, "--data", self.data, "--listen", self.bootstrap,
-                 "--coord-listen", f"127.0.0.1:{self.coord}", "--http-listen", f"127.0.0.1:{self.http}"],
+                [milena, "serve", "--data", self.data, "--listen", self.bootstrap,
+                 "--http-listen", f"127.0.0.1:{self.http}", *settings],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + seconds
         while not self.ready():

@@ -14,7 +14,7 @@ KNOWN = dict(line.split("\t", 1) for line in (Path(__file__).parent / "known.tsv
              if line and not line.startswith("#"))
 
 # What the broker of kafka-python's own fixtures is configured with, and its tests take for granted.
-CONFIG = {"node.id": 0, "num.partitions": 4, "group.min.session.timeout.ms": 1000, "group.initial.rebalance.delay.ms": 0}
+CONFIG = {"broker.id": 0, "num.partitions": 4, "group.min.session.timeout.ms": 1000, "group.initial.rebalance.delay.ms": 0}
 
 started = []
 

@@ -12,8 +12,9 @@ from tools import Java, Kcat
 def test_kafkas_dump_tool_reads_what_a_clean_stop_leaves(own_node):
     java, node = Java(), own_node()
     kcat = Kcat(node.bootstrap)
-    AdminClient({"bootstrap.servers": node.bootstrap}).create_topics(
-        [NewTopic("dumped", 1, 1, config={"segment.bytes": "1048576"})])["dumped"].result(10)
+    admin = AdminClient({"bootstrap.servers": node.bootstrap})
+    created = admin.create_topics([NewTopic("dumped", 1, 1, config={"segment.bytes": "1048576"})])
+    created["dumped"].result(10)
     noise = random.Random(3)
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"]:
         producer = Producer({"bootstrap.servers": node.bootstrap, "enable.idempotence": True, "linger.ms": 5,
