@@ -166,13 +166,13 @@ mod tests {
         let mut epochs = history();
         epochs.save(&disk, dir).expect("save");
         let text = disk.read(&dir.join(FILE)).expect("read");
-        expect![[r#"
+        expect![[r"
             0
             3
             2 0
             5 10
             9 20
-        "#]]
+        "]]
         .assert_eq(&String::from_utf8(text).expect("text"));
         let mut read = LeaderEpochs::load(&disk, dir).expect("load");
         assert_eq!(read.entries, epochs.entries);

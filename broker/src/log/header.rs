@@ -2,13 +2,14 @@
 //! and timestamps. What lies behind it is looked at by whoever checks a batch before it is
 //! appended, and by recovery, which knows its CRC.
 
-/// Length of a batch's header.
-pub const HEADER_LEN: usize = 61;
+use protocol::records::{
+    ATTRIBUTES, BASE_OFFSET, BASE_SEQUENCE, BASE_TIMESTAMP, COUNT, CRC, HEADER_LEN,
+    LAST_OFFSET_DELTA, LEADER_EPOCH, LENGTH, LOG_OVERHEAD, MAGIC, MAX_TIMESTAMP, PRODUCER_EPOCH,
+    PRODUCER_ID,
+};
 
-/// Bytes of a batch that its length field does not count: the base offset and the field itself.
-const BEFORE_LENGTH: usize = 12;
 /// The CRC covers everything from here on.
-pub(super) const CRC_COVERS_FROM: usize = 21;
+pub(super) const CRC_COVERS_FROM: usize = ATTRIBUTES;
 
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
@@ -48,26 +49,26 @@ impl BatchHeader {
         let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err("it ends inside a batch header");
         };
-        let length = int(bytes, 8);
-        if length < (HEADER_LEN - BEFORE_LENGTH) as i32 {
+        let length = int(bytes, LENGTH);
+        if length < (HEADER_LEN - LOG_OVERHEAD) as i32 {
             return Err("the batch length is too small");
         }
-        if bytes[16] != 2 {
+        if bytes[MAGIC] != 2 {
             return Err("the magic is not 2");
         }
         let header = BatchHeader {
-            base_offset: long(bytes, 0),
-            size: length as u32 + BEFORE_LENGTH as u32,
-            leader_epoch: int(bytes, 12),
-            crc: int(bytes, 17) as u32,
-            attributes: short(bytes, 21),
-            last_offset_delta: int(bytes, 23),
-            base_timestamp: long(bytes, 27),
-            max_timestamp: long(bytes, 35),
-            producer_id: long(bytes, 43),
-            producer_epoch: short(bytes, 51),
-            base_sequence: int(bytes, 53),
-            record_count: int(bytes, 57),
+            base_offset: long(bytes, BASE_OFFSET),
+            size: length as u32 + LOG_OVERHEAD as u32,
+            leader_epoch: int(bytes, LEADER_EPOCH),
+            crc: int(bytes, CRC) as u32,
+            attributes: short(bytes, ATTRIBUTES),
+            last_offset_delta: int(bytes, LAST_OFFSET_DELTA),
+            base_timestamp: long(bytes, BASE_TIMESTAMP),
+            max_timestamp: long(bytes, MAX_TIMESTAMP),
+            producer_id: long(bytes, PRODUCER_ID),
+            producer_epoch: short(bytes, PRODUCER_EPOCH),
+            base_sequence: int(bytes, BASE_SEQUENCE),
+            record_count: int(bytes, COUNT),
         };
         if header.base_offset < 0 || header.last_offset_delta < 0 {
             return Err("an offset is negative");
@@ -173,7 +174,7 @@ pub(super) mod tests {
             let header = &self.header;
             let mut head = Vec::new();
             head.extend_from_slice(&header.base_offset.to_be_bytes());
-            head.extend_from_slice(&(header.size - BEFORE_LENGTH as u32).to_be_bytes());
+            head.extend_from_slice(&(header.size - LOG_OVERHEAD as u32).to_be_bytes());
             head.extend_from_slice(&header.leader_epoch.to_be_bytes());
             head.push(2);
             head.extend_from_slice(&[0; 4]);

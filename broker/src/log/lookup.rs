@@ -1,10 +1,14 @@
 //! Offsets by time, for ListOffsets.
 
 use disk::Disk;
+use protocol::records::records;
 
 use super::error::LogError;
 use super::segment::Located;
 use super::writer::Log;
+
+/// A batch that claims to hold more is answered by its header alone.
+const DECOMPRESSED_MAX: usize = 256 << 20;
 
 impl<D: Disk> Log<D> {
     /// Timestamp and offset of the first record whose timestamp is at least `timestamp`, among
@@ -15,23 +19,23 @@ impl<D: Disk> Log<D> {
         upto: i64,
     ) -> Result<Option<(i64, i64)>, LogError> {
         let disk = self.disk.clone();
-        let mut index = self.segment_of(self.log_start);
-        while index < self.segments.len() {
+        let start = self.log_start;
+        for index in self.segment_of(start)..self.segments.len() {
             let segment = &mut self.segments[index];
-            if segment.size > 0 && segment.largest(&disk)?.timestamp >= timestamp {
-                self.reader(index)?;
-                let found = self.segments[index].locate_time(&disk, timestamp)?;
-                if let Some(found) = found {
-                    let start = self.log_start;
-                    let record = self.first_record(index, &found, |at, offset| {
-                        at >= timestamp && offset >= start
-                    })?;
-                    if let Some(record) = record {
-                        return Ok(Some(record).filter(|&(_, offset)| offset < upto));
-                    }
-                }
+            if segment.size == 0 || segment.largest(&disk)?.timestamp < timestamp {
+                continue;
             }
-            index += 1;
+            let mut from = start.max(segment.base);
+            self.reader(index)?;
+            while let Some(found) = self.segments[index].locate_time(&disk, timestamp, from)? {
+                let record = self.first_record(index, &found, |at, offset| {
+                    at >= timestamp && offset >= start
+                })?;
+                if let Some(record) = record {
+                    return Ok(Some(record).filter(|&(_, offset)| offset < upto));
+                }
+                from = found.header.next_offset();
+            }
         }
         Ok(None)
     }
@@ -71,7 +75,11 @@ impl<D: Disk> Log<D> {
     ) -> Result<Option<(i64, i64)>, LogError> {
         let disk = self.disk.clone();
         let bytes = self.segments[index].batch(&disk, at)?;
-        let _ = (bytes, &wanted);
-        Ok(None)
+        let Ok(records) = records(bytes.into(), DECOMPRESSED_MAX) else {
+            return Ok(Some((at.header.max_timestamp, at.header.base_offset)));
+        };
+        let records = records.map_while(Result::ok);
+        let mut answers = records.map(|record| (record.timestamp, record.offset));
+        Ok(answers.find(|&(timestamp, offset)| wanted(timestamp, offset)))
     }
 }

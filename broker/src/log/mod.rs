@@ -39,7 +39,7 @@ pub use checkpoint::Offsets;
 pub use dir::{Doomed, Found, FoundPartition, LogDir, LogDirError, Meta};
 pub use error::LogError;
 pub use flush::Flush;
-pub use header::{BatchHeader, HEADER_LEN};
+pub use header::BatchHeader;
 pub use producers::{ActiveProducer, ProducerTable, Sequence};
 pub use read::LogSlice;
 pub use recovery::{Cut, Recovered};

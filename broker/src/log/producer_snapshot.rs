@@ -164,19 +164,22 @@ mod tests {
             258,
         );
         let bytes = encode(&table);
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let expected = "0001".to_owned()
-            + &format!("{:08x}", crc32c::crc32c(&bytes[6..]))
-            + "00000001"
-            + "0000000000000001"
-            + "0002"
-            + "00000006"
-            + "0000000000000004"
-            + "00000001"
-            + "0000000000000102"
-            + "ffffffff"
-            + "ffffffffffffffff";
-        assert_eq!(hex, expected);
+        let crc = crc32c::crc32c(&bytes[6..]).to_be_bytes();
+        let expected = [
+            &[0, 1][..],
+            &crc,
+            &[0, 0, 0, 1],
+            &[0, 0, 0, 0, 0, 0, 0, 1],
+            &[0, 2],
+            &[0, 0, 0, 6],
+            &[0, 0, 0, 0, 0, 0, 0, 4],
+            &[0, 0, 0, 1],
+            &[0, 0, 0, 0, 0, 0, 1, 2],
+            &[255; 4],
+            &[255; 8],
+        ]
+        .concat();
+        assert_eq!(bytes, expected);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::io;
 
 use disk::DiskFile;
 
-use super::header::{BatchHeader, CRC_COVERS_FROM, HEADER_LEN};
+use super::header::{BatchHeader, CRC_COVERS_FROM};
+use protocol::records::HEADER_LEN;
 
 /// A buffer for looking up one batch, and one for reading a whole file.
 pub(super) const LOOKUP: usize = 8 << 10;

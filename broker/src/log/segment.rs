@@ -255,24 +255,25 @@ impl<D: Disk> Segment<D> {
         found.header.base_offset <= offset && found.position - from < FAR
     }
 
-    /// The first batch whose greatest timestamp reaches `timestamp`.
+    /// The first batch from the one that holds `offset` on whose greatest timestamp reaches
+    /// `timestamp`.
     pub(super) fn locate_time(
         &mut self,
         disk: &D,
         timestamp: i64,
+        offset: i64,
     ) -> Result<Option<Located>, LogError> {
         let entry = self.with_index(disk, |segment| {
-            segment
-                .times
-                .last_that(disk, |entry| entry.timestamp < timestamp)
+            let below = |entry: &TimeEntry| entry.timestamp < timestamp;
+            segment.times.last_that(disk, below)
         })?;
-        let from = match entry {
-            None => 0,
-            Some(entry) => self
-                .locate(disk, self.base + i64::from(entry.offset))?
-                .map_or(0, |located| located.position),
+        let indexed = entry.map_or(self.base, |entry| self.base + i64::from(entry.offset));
+        let Some(from) = self.locate(disk, indexed.max(offset))? else {
+            return Ok(None);
         };
-        self.first_from(disk, from, |header| header.max_timestamp >= timestamp)
+        self.first_from(disk, from.position, |header| {
+            header.max_timestamp >= timestamp
+        })
     }
 
     /// The first batch at or after `position` that is wanted.

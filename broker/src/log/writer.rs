@@ -9,10 +9,11 @@ use disk::{AppendFile, Disk, DiskFile, Open};
 use super::epochs::LeaderEpochs;
 use super::error::LogError;
 use super::flush::Unflushed;
-use super::header::{BatchHeader, HEADER_LEN};
+use super::header::BatchHeader;
 use super::producers::ProducerTable;
 use super::segment::Segment;
 use super::{LogConfig, OpenHints, partition_metadata, producer_snapshot};
+use protocol::records::HEADER_LEN;
 
 /// So many of the newest batches are found without a look at an index.
 const RECENT: usize = 64;

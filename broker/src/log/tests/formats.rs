@@ -20,19 +20,20 @@ fn a_stopped_log_leaves_kafkas_files() {
     for entry in disk.read_dir(&dir()).expect("list") {
         let bytes = disk.read(&dir().join(&entry.name)).expect("read");
         let _ = writeln!(listing, "{} {}", entry.name, bytes.len());
-        if entry.name.ends_with("index") {
-            let width = if entry.name.ends_with(".index") {
-                8
-            } else {
-                12
-            };
-            for chunk in bytes.chunks(width) {
-                let hex: String = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
-                let _ = writeln!(listing, "  {hex}");
+        let width = match entry.name.rsplit_once('.') {
+            Some((_, "index")) => 8,
+            Some((_, "timeindex")) => 12,
+            _ => continue,
+        };
+        for chunk in bytes.chunks(width) {
+            listing.push_str("  ");
+            for byte in chunk {
+                let _ = write!(listing, "{byte:02x}");
             }
+            listing.push('\n');
         }
     }
-    expect![[r#"
+    expect![[r"
         00000000000000000000.index 72
           0000000500000190
           0000000900000320
@@ -63,6 +64,6 @@ fn a_stopped_log_leaves_kafkas_files() {
         00000000000000000060.snapshot 10
         leader-epoch-checkpoint 8
         partition.metadata 44
-    "#]]
+    "]]
     .assert_eq(&listing);
 }

@@ -5,6 +5,7 @@ mod folder;
 mod formats;
 mod keeping;
 mod real;
+mod times;
 
 use std::path::PathBuf;
 

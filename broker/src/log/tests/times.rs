@@ -1,0 +1,63 @@
+//! Offsets by time, over batches of real records.
+
+use protocol::records::{BatchBuilder, BatchIdentity, Compression};
+
+use super::*;
+
+/// Appends a batch with one record for each timestamp.
+fn push_records(log: &mut Log<SimulatedDisk>, timestamps: &[i64], compression: Compression) {
+    let mut builder = BatchBuilder::new(compression);
+    for &timestamp in timestamps {
+        builder.push(timestamp, None, Some(&[1; 100]), &[]);
+    }
+    let batch = builder.build(&BatchIdentity {
+        base_offset: log.end_offset(),
+        leader_epoch: 0,
+        ..BatchIdentity::default()
+    });
+    let (head, body) = batch.split_first_chunk().expect("a header");
+    log.append(head, body, 0).expect("append");
+}
+
+#[test]
+fn the_first_record_that_reaches_a_timestamp_is_found() {
+    let disk = disk(1);
+    let mut log = opened(&disk, 0, false);
+    assert_eq!(log.offset_for_timestamp(0, 0).expect("none"), None);
+    assert_eq!(log.max_timestamp_offset().expect("none"), None);
+    // Offsets 0.., out of order within and between batches, over several segments.
+    let mut all = Vec::new();
+    for n in 0..60_i64 {
+        let base = 1000 + n * 10;
+        let timestamps = [base + 5, base, base + 40 - n % 3 * 20, base + 1];
+        let compression = [Compression::None, Compression::Lz4][n as usize % 2];
+        push_records(&mut log, &timestamps, compression);
+        all.extend(timestamps);
+    }
+    assert!(log.segment_count() > 3);
+    let end = log.end_offset();
+    for parked in [false, true] {
+        if parked {
+            flush(&mut log);
+            log.park().expect("park");
+        }
+        for target in 990..1700 {
+            let expected = all.iter().position(|&at| at >= target);
+            let expected = expected.map(|offset| (all[offset], offset as i64));
+            let found = log.offset_for_timestamp(target, end).expect("find");
+            assert_eq!(found, expected, "timestamp {target}");
+            let below = log.offset_for_timestamp(target, 100).expect("find");
+            assert_eq!(below, expected.filter(|&(_, offset)| offset < 100));
+        }
+    }
+    let greatest = *all.iter().max().expect("some");
+    let first = all.iter().position(|&at| at == greatest).expect("some");
+    let found = log.max_timestamp_offset().expect("find");
+    assert_eq!(found, Some((greatest, first as i64)));
+    // Records below the log's start are not found.
+    log.delete_before(7).expect("delete");
+    assert_eq!(
+        log.offset_for_timestamp(0, end).expect("find"),
+        Some((all[7], 7))
+    );
+}
