@@ -3,6 +3,7 @@
 //! Few ask here and seldom, so that each connection serves one request within a deadline,
 //! and there are few connections: a stranger cannot make the node grow.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -18,13 +19,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::error::NodeError;
 use crate::metrics;
 
-const CONNECTIONS_MAX: usize = 16;
+const CONNECTIONS_MAX: usize = 32;
 const REQUEST_HEAD_BYTES_MAX: usize = 16 << 10;
 const REQUEST_HEADERS_MAX: usize = 64;
 /// How long a connection may live, which is one request and its answer.
@@ -120,26 +120,25 @@ impl Drop for Http {
 const UNPOISONED: &str = "nobody panics while holding the phase";
 
 async fn listen_on(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        // Those past the limit wait in the system's queue.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let router = router.clone();
-                tokio::spawn(async move {
-                    let served = serve(stream, router);
-                    let _ = tokio::time::timeout(CONNECTION_LIVES_AT_MOST, served).await;
-                    drop(place);
-                });
-            }
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!("an HTTP connection could not be taken: {error}");
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                continue;
             }
+        };
+        connections.retain(|connection| !connection.is_finished());
+        // The oldest gives way, so that silent ones cannot keep a health check out.
+        if connections.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
         }
+        let served = tokio::time::timeout(CONNECTION_LIVES_AT_MOST, serve(stream, router.clone()));
+        connections.push_back(tokio::spawn(served).abort_handle());
     }
 }
 

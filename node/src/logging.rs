@@ -6,12 +6,15 @@ use std::io::{self, IsTerminal};
 use std::str::FromStr;
 
 use thiserror::Error;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, fmt as format};
 
 use crate::config::BadSetting;
+
+/// The parts of the program, which are crates whose full names begin with `milena_`.
+const ROOMS: &[&str] = &["broker", "client", "coord", "disk", "node", "protocol"];
 
 /// Which events are logged: a level, and levels by part of the program
 /// (`info,broker=debug`). It has no regular expressions, which would cost memory that an
@@ -31,20 +34,19 @@ impl FromStr for LogFilter {
     type Err = BadFilter;
 
     fn from_str(text: &str) -> Result<Self, BadFilter> {
-        // `Targets` would take a misspelt level for a part of the program.
+        let mut parts = Vec::new();
         for part in text.split(',').map(str::trim) {
-            let bare = !part.contains('=');
-            if bare
-                && part
-                    .parse::<tracing_subscriber::filter::LevelFilter>()
-                    .is_err()
-            {
+            // `Targets` would take a misspelt level for a part of the program.
+            let level = part.parse::<LevelFilter>();
+            if part.is_empty() || (!part.contains('=') && level.is_err()) {
                 return Err(BadFilter(format!("{part:?} is no level")));
             }
+            let room = part.split([':', '=']).next().unwrap_or_default();
+            let prefix = if ROOMS.contains(&room) { "milena_" } else { "" };
+            parts.push(format!("{prefix}{part}"));
         }
-        let targets = text
-            .parse()
-            .map_err(|error| BadFilter(format!("{error}")))?;
+        let targets = parts.join(",").parse();
+        let targets = targets.map_err(|error| BadFilter(format!("{error}")))?;
         let text = text.to_owned();
         Ok(Self { text, targets })
     }
@@ -113,6 +115,23 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(text.parse::<LogFilter>().is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_program_goes_by_its_short_name() {
+        let filter: LogFilter = "warn,broker::net=debug".parse().unwrap();
+        let debug = tracing::Level::DEBUG;
+        for (target, logged) in [
+            ("milena_broker::net::connection", true),
+            ("milena_broker::log", false),
+            ("milena_coord", false),
+        ] {
+            assert_eq!(
+                filter.targets.would_enable(target, &debug),
+                logged,
+                "{target}"
+            );
         }
     }
 }
