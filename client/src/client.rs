@@ -288,57 +288,36 @@ impl Client {
             return Ok(topic);
         }
         self.want(name);
-        self.patiently(name, |_| async {
-            self.refresh().await?;
-            let metadata = self.inner.metadata.lock();
-            match metadata.cluster.topics.get(name) {
-                Some(topic) if !topic.partitions.is_empty() => Ok(topic.clone()),
-                _ => Err(ClientError::refused(
-                    format!("topic {name}"),
-                    *metadata
-                        .wrong
-                        .get(name)
-                        .unwrap_or(&ErrorCode::UnknownTopicOrPartition),
-                )),
+        let mut patience = self.patience(name);
+        loop {
+            match self.find_topic(name).await {
+                Ok(topic) => return Ok(topic),
+                Err(error) => patience.after(error).await?,
             }
-        })
-        .await
+        }
     }
 
-    /// Runs `attempt` until it succeeds, fails for good, or the configuration's `patience` ends.
-    ///
-    /// Bounded by `FnMut` and not `AsyncFnMut`, as futures of the latter are not `Send` for every
-    /// lifetime, and so could not be part of a caller's generic `Send` future.
-    pub(crate) async fn patiently<T, F>(
-        &self,
-        subject: &str,
-        mut attempt: impl FnMut(u32) -> F,
-    ) -> Result<T, ClientError>
-    where
-        F: Future<Output = Result<T, ClientError>>,
-    {
-        let patience = self.inner.config.patience;
-        let deadline = Instant::now() + patience;
-        let mut failures = 0;
-        loop {
-            let error = match attempt(failures).await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            if !error.retriable() {
-                return Err(error);
+    async fn find_topic(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
+        self.refresh().await?;
+        let metadata = self.inner.metadata.lock();
+        match metadata.cluster.topics.get(name) {
+            Some(topic) if !topic.partitions.is_empty() => Ok(topic.clone()),
+            _ => {
+                let unknown = &ErrorCode::UnknownTopicOrPartition;
+                let code = *metadata.wrong.get(name).unwrap_or(unknown);
+                Err(ClientError::refused(format!("topic {name}"), code))
             }
-            failures += 1;
-            let wait = self.backoff(failures);
-            if Instant::now() + wait >= deadline {
-                return Err(ClientError::Deadline {
-                    subject: subject.to_owned(),
-                    after: patience,
-                    last: Box::new(error),
-                });
-            }
-            tracing::debug!(subject, %error, "trying again");
-            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// For a loop that tries until it succeeds, fails for good, or the configuration's
+    /// `patience` ends.
+    pub(crate) fn patience(&self, subject: impl Into<String>) -> Patience<'_> {
+        Patience {
+            client: self,
+            subject: subject.into(),
+            deadline: Instant::now() + self.inner.config.patience,
+            failures: 0,
         }
     }
 
@@ -366,5 +345,34 @@ impl Client {
             self.refresh().await?;
         }
         Ok(response.node_id)
+    }
+}
+
+/// How much longer to try.
+pub(crate) struct Patience<'a> {
+    client: &'a Client,
+    subject: String,
+    deadline: Instant,
+    failures: u32,
+}
+
+impl Patience<'_> {
+    /// Waits a little after an error that may pass; returns any other, and the last one.
+    pub(crate) async fn after(&mut self, error: ClientError) -> Result<(), ClientError> {
+        if !error.retriable() {
+            return Err(error);
+        }
+        self.failures += 1;
+        let wait = self.client.backoff(self.failures);
+        if Instant::now() + wait >= self.deadline {
+            return Err(ClientError::Deadline {
+                subject: self.subject.clone(),
+                after: self.client.config().patience,
+                last: Box::new(error),
+            });
+        }
+        tracing::debug!(subject = self.subject, %error, "trying again");
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 }

@@ -84,9 +84,8 @@ fn range(
         let mut next = 0;
         for (place, &member) in readers.iter().enumerate() {
             let take = each + usize::from(place < extra);
-            assigned[member].extend(
-                (next..next + take).map(|p| TopicPartition::new(topic.clone(), p as i32)),
-            );
+            assigned[member]
+                .extend((next..next + take).map(|p| TopicPartition::new(topic.clone(), p as i32)));
             next += take;
         }
     }
