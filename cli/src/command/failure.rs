@@ -1,10 +1,9 @@
 //! How a program ends: the exit code, and the one sentence that says what failed, on what, and what to do.
 
-use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use client::{ClientError, ProduceError};
+use client::{ClientError, ConsumeError, ProduceError};
 use protocol::ErrorCode;
 
 /// Some of the work was not done, and each part of it has been told already.
@@ -32,7 +31,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn sentence(error: &anyhow::Error) -> String {
+/// The error, its causes and a remedy, in one sentence.
+pub fn sentence(error: &anyhow::Error) -> String {
     // Errors that say all in one sentence repeat their causes in it; contexts do not.
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
@@ -56,6 +56,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
             ProduceError::Refused { code, .. } => code_hint(*code),
             _ => None,
         };
+    }
+    if let Some(ConsumeError::Client(error)) = cause.downcast_ref() {
+        return client_hint(error);
     }
     cause.downcast_ref::<ClientError>().and_then(client_hint)
 }
@@ -84,20 +87,6 @@ fn code_hint(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::GroupIdNotFound => "`milena group list` shows what there is",
         _ => return None,
     })
-}
-
-/// For errors about one of several things: names it.
-pub fn on(subject: impl Display) -> impl FnOnce(ClientError) -> anyhow::Error {
-    move |error| {
-        let subject = subject.to_string();
-        let text = error.to_string();
-        let error = anyhow::Error::new(error);
-        if text.contains(&subject) {
-            error
-        } else {
-            error.context(subject)
-        }
-    }
 }
 
 #[cfg(test)]

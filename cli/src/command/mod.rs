@@ -5,10 +5,12 @@
 
 pub mod common;
 pub mod completion;
+pub mod consume;
 pub mod dev;
 pub mod failure;
 pub mod format;
 pub mod input;
+pub mod last;
 pub mod output;
 pub mod position;
 pub mod produce;
@@ -42,6 +44,7 @@ pub enum Program {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Produce(produce::Produce),
+    Consume(consume::Consume),
     Completion(completion::Completion),
 }
 
@@ -50,6 +53,7 @@ impl Command {
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Produce(command) => command.run().await,
+            Self::Consume(command) => command.run().await,
             Self::Completion(command) => command.run(),
         }
     }
