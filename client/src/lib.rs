@@ -2,6 +2,30 @@
 //!
 //! It speaks Kafka's wire protocol and knows nothing of any broker's insides, so it works
 //! against Milena and against Apache Kafka alike. It is asynchronous, on tokio.
+//!
+//! ```no_run
+//! use client::{Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord, Reset};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let producer = Producer::new(ProducerConfig::new("127.0.0.1:9092"))?;
+//! for n in 0..1000 {
+//!     producer.send(ProducerRecord::new("numbers").value(n.to_string())).await?;
+//! }
+//! producer.close().await?; // an error, if any of them was not delivered
+//!
+//! let mut consumer = Consumer::new(ConsumerConfig {
+//!     reset: Reset::Earliest,
+//!     ..ConsumerConfig::in_group("127.0.0.1:9092", "adders")
+//! })?;
+//! consumer.subscribe(["numbers"])?;
+//! for _ in 0..1000 {
+//!     let record = consumer.next().await?;
+//!     println!("{:?} at offset {}", record.value, record.offset);
+//! }
+//! consumer.close().await?; // commits, and leaves the group
+//! # Ok(())
+//! # }
+//! ```
 
 mod admin;
 mod client;

@@ -5,6 +5,10 @@
 //! an input's offset is committed only after every output that it led to was acked. After a
 //! crash the records past the last commit are applied again (at least once).
 
+mod error;
+mod run;
 mod step;
 
+pub use error::StageError;
+pub use run::{BadRecords, StageConfig, StageReport, run};
 pub use step::{Output, Outputs, Step, StepError};
