@@ -34,6 +34,9 @@ CLASSES = {
     "dump-log": "org.apache.kafka.tools.DumpLogSegments",
 }
 
+# Ten records of a test lie a second apart from here on: recent, so that retention leaves them alone.
+START = int(time.time() * 1000) - 60_000
+
 
 def run(command, input=None, timeout=60, ok=True):
     """Runs a command to its end and gives its output; with `ok`, a non-zero exit fails the check with what it said."""

@@ -6,7 +6,7 @@ from confluent_kafka import (Consumer, ConsumerGroupState, ConsumerGroupTopicPar
 from confluent_kafka.admin import (AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, NewPartitions, NewTopic,
                                    OffsetSpec)
 
-from tools import until
+from tools import START, until
 
 E = KafkaError
 # What librdkafka makes of a partition that the metadata does not hold, or what the broker says.
@@ -18,7 +18,7 @@ def filled(bootstrap, topic):
     """A topic of one partition with ten records, a second of time apart."""
     producer = Producer({"bootstrap.servers": bootstrap})
     for i in range(10):
-        producer.produce(topic, b"%d" % i, timestamp=1_700_000_000_000 + 1000 * i)
+        producer.produce(topic, b"%d" % i, timestamp=START + 1000 * i)
     assert producer.flush(10) == 0
     return topic
 
@@ -172,9 +172,9 @@ def test_offsets_are_listed_by_every_spec(admin, filled):
     assert offset(OffsetSpec.earliest()).offset == 0
     assert offset(OffsetSpec.latest()).offset == 10
     newest = offset(OffsetSpec.max_timestamp())
-    assert (newest.offset, newest.timestamp) == (9, 1_700_000_009_000)
-    found = offset(OffsetSpec.for_timestamp(1_700_000_004_001))
-    assert (found.offset, found.timestamp) == (5, 1_700_000_005_000)
+    assert (newest.offset, newest.timestamp) == (9, START + 9000)
+    found = offset(OffsetSpec.for_timestamp(START + 4001))
+    assert (found.offset, found.timestamp) == (5, START + 5000)
     unknown = TopicPartition(filled, 7)
     assert code(admin.list_offsets({unknown: OffsetSpec.latest()})[unknown]) in NO_PARTITION
 

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import (OFFSET_BEGINNING, OFFSET_END, TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Consumer,
                              KafkaError, KafkaException, Producer, TopicPartition)
 
-from tools import until
+from tools import START, until
 
 
 @pytest.fixture
@@ -69,14 +69,14 @@ def test_an_idempotent_producer_is_told_each_offset_in_order(produce, topic):
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_keys_headers_timestamps_and_codecs_round_trip(produce, consumer, topic, codec):
     headers = [("a", b"1"), ("a", b"2"), ("null", None), ("empty", b"")]
-    produce(topic, [{"key": f"ключ {i}", "value": f"värde {i} 日本語 🦀", "headers": headers, "timestamp": 1_700_000_000_000 + i}
+    produce(topic, [{"key": f"ключ {i}", "value": f"värde {i} 日本語 🦀", "headers": headers, "timestamp": START + i}
                     for i in range(200)], **{"compression.type": codec})
     c = consumer()
     c.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
     records = read(c, 200)
     assert [r.key().decode() for r in records] == [f"ключ {i}" for i in range(200)]
     assert [r.value().decode() for r in records] == [f"värde {i} 日本語 🦀" for i in range(200)]
-    assert records[7].timestamp() == (TIMESTAMP_CREATE_TIME, 1_700_000_000_007)
+    assert records[7].timestamp() == (TIMESTAMP_CREATE_TIME, START + 7)
     assert records[7].headers() == headers
 
 
@@ -117,12 +117,12 @@ def test_a_timestamp_too_far_ahead_is_refused(produce, topic):
 
 
 def test_offsets_for_times_and_watermarks(produce, consumer, topic):
-    produce(topic, [{"value": b"x", "timestamp": 1_700_000_000_000 + 1000 * i} for i in range(10)])
+    produce(topic, [{"value": b"x", "timestamp": START + 1000 * i} for i in range(10)])
     c = consumer()
     asked = lambda ts: c.offsets_for_times([TopicPartition(topic, 0, ts)], 10)[0].offset
-    assert asked(1_700_000_002_500) == 3
+    assert asked(START + 2500) == 3
     assert asked(0) == 0
-    assert asked(1_800_000_000_000) == OFFSET_END
+    assert asked(START + 10**9) == OFFSET_END
     assert c.get_watermark_offsets(TopicPartition(topic, 0), 10) == (0, 10)
 
 

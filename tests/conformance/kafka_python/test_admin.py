@@ -7,7 +7,7 @@ from kafka.errors import (InvalidConfigurationError, InvalidPartitionsError, Inv
                           OffsetOutOfRangeError, TopicAlreadyExistsError, UnknownTopicOrPartitionError)
 from kafka.structs import OffsetAndMetadata
 
-from tools import until
+from tools import START, until
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def filled(bootstrap, topic):
     """A topic of one partition with ten records, a second of time apart."""
     producer = KafkaProducer(bootstrap_servers=bootstrap)
     for i in range(10):
-        producer.send(topic, b"%d" % i, timestamp_ms=1_700_000_000_000 + 1000 * i)
+        producer.send(topic, b"%d" % i, timestamp_ms=START + 1000 * i)
     producer.flush(10)
     producer.close(5)
     return topic

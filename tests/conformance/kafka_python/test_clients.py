@@ -7,7 +7,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import FencedInstanceIdError, MessageSizeTooLargeError
 
-from tools import until
+from tools import START, until
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def read(consumer, count, seconds=20):
 
 def test_a_delivered_record_knows_its_place(producer, new_topic):
     topic = new_topic(2)
-    first = producer.send(topic, b"a", partition=1, timestamp_ms=1_700_000_000_123).get(10)
+    first = producer.send(topic, b"a", partition=1, timestamp_ms=START + 123).get(10)
     second = producer.send(topic, b"b", partition=1).get(10)
-    assert (first.partition, first.offset, first.timestamp) == (1, 0, 1_700_000_000_123)
+    assert (first.partition, first.offset, first.timestamp) == (1, 0, START + 123)
     assert second.offset == 1
 
 
@@ -73,14 +73,14 @@ def test_an_idempotent_producer_delivers_each_record_once(bootstrap, topic, cons
 
 def test_seeking_by_offset_and_by_time(producer, topic, consumer):
     for i in range(10):
-        producer.send(topic, b"%d" % i, timestamp_ms=1_700_000_000_000 + 1000 * i)
+        producer.send(topic, b"%d" % i, timestamp_ms=START + 1000 * i)
     producer.flush(10)
     at = TopicPartition(topic, 0)
     c = consumer()
     c.assign([at])
-    found = c.offsets_for_times({at: 1_700_000_003_500})[at]
-    assert (found.offset, found.timestamp) == (4, 1_700_000_004_000)
-    assert c.offsets_for_times({at: 1_800_000_000_000})[at] is None
+    found = c.offsets_for_times({at: START + 3500})[at]
+    assert (found.offset, found.timestamp) == (4, START + 4000)
+    assert c.offsets_for_times({at: START + 10**9})[at] is None
     assert c.beginning_offsets([at]) == {at: 0} and c.end_offsets([at]) == {at: 10}
     c.seek(at, 7)
     assert [r.value for r in read(c, 3)] == [b"7", b"8", b"9"]
