@@ -25,4 +25,6 @@ mod time;
 pub use broker::{Broker, BrokerOptions};
 pub use error::StartError;
 pub use metrics::{Counter, LATENCY_BOUNDS_US, Latency, Metrics, Requests};
-pub use observe::{GroupObservation, Observation, Observer, OffsetObservation, PartitionObservation};
+pub use observe::{
+    GroupObservation, Observation, Observer, OffsetObservation, PartitionObservation,
+};

@@ -95,7 +95,9 @@ impl Observer {
         let mut groups = Vec::new();
         self.inner.groups.visit(|name, group| {
             let committed = group.offsets().iter().flat_map(|(topic, offsets)| {
-                offsets.iter().map(move |(index, of)| (topic, *index, of.offset))
+                offsets
+                    .iter()
+                    .map(move |(index, of)| (topic, *index, of.offset))
             });
             let offsets = committed.filter_map(|(topic, partition, offset)| {
                 let local = view.topic(topic)?.partition(partition)?.local.as_ref()?;

@@ -1,7 +1,7 @@
 //! A broker's entry into the cluster: the scaffold of znodes, the cluster's id, its own
 //! ephemeral znode, and, as it is the only broker, the controller's office.
 
-use coord::{CoordError, CreateMode, Session};
+use coord::{CoordError, CreateMode, Op, Session};
 
 use super::write::{Reign, WriteError};
 use super::znodes::{self, BrokerNode, ClusterNode, ControllerNode, json};
@@ -16,17 +16,32 @@ pub(crate) struct Registration {
     pub(crate) rack: Option<String>,
 }
 
-/// Makes what has to be there; gives the cluster's id.
+/// Makes what has to be there, as one change; gives the cluster's id.
 pub(crate) async fn scaffold(session: &Session) -> Result<String, WriteError> {
-    for path in znodes::SCAFFOLD {
-        ensure(session, path, Vec::new()).await?;
-    }
-    ensure(session, znodes::CONTROLLER_EPOCH, b"0".to_vec()).await?;
     let fresh = ClusterNode {
         version: "1".into(),
         id: znodes::base64_id::encode(&uuid::Uuid::new_v4()),
     };
-    ensure(session, znodes::CLUSTER_ID, json(&fresh)).await?;
+    loop {
+        let plain = znodes::SCAFFOLD.iter().map(|&path| (path, Vec::new()));
+        let filled = [
+            (znodes::CONTROLLER_EPOCH, b"0".to_vec()),
+            (znodes::CLUSTER_ID, json(&fresh)),
+        ];
+        let missing: Vec<Op> = plain
+            .chain(filled)
+            .filter(|(path, _)| session.exists(path).is_none())
+            .map(|(path, data)| Op::create(path, data, CreateMode::Persistent))
+            .collect();
+        if missing.is_empty() {
+            break;
+        }
+        match session.multi(missing).await.map_err(|multi| multi.error) {
+            // Somebody else made some of it meanwhile: look again.
+            Ok(_) | Err(CoordError::NodeExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     let (data, _) = session.get(znodes::CLUSTER_ID)?;
     let node: ClusterNode = serde_json::from_slice(&data)?;
     Ok(node.id)
@@ -49,43 +64,28 @@ pub(crate) async fn register(
         jmx_port: -1,
         timestamp: timestamp.clone(),
     };
-    session
-        .create(
-            &znodes::broker(registration.id),
-            json(&node),
-            CreateMode::Ephemeral,
-        )
-        .await?;
     let controller = ControllerNode {
         version: 1,
         brokerid: registration.id,
         timestamp,
     };
-    session
-        .create(znodes::CONTROLLER, json(&controller), CreateMode::Ephemeral)
-        .await?;
     let (data, stat) = session.get(znodes::CONTROLLER_EPOCH)?;
     let before: i32 = serde_json::from_slice(&data)?;
     let epoch = before + 1;
-    let stat = session
-        .set(
+    let ops = vec![
+        Op::create(
+            znodes::broker(registration.id),
+            json(&node),
+            CreateMode::Ephemeral,
+        ),
+        Op::create(znodes::CONTROLLER, json(&controller), CreateMode::Ephemeral),
+        Op::set(
             znodes::CONTROLLER_EPOCH,
             epoch.to_string().into_bytes(),
             Some(stat.version),
-        )
-        .await?;
-    Ok(Reign {
-        epoch,
-        version: stat.version,
-    })
-}
-
-async fn ensure(session: &Session, path: &str, data: Vec<u8>) -> Result<(), WriteError> {
-    if session.exists(path).is_some() {
-        return Ok(());
-    }
-    match session.create(path, data, CreateMode::Persistent).await {
-        Ok(_) | Err(CoordError::NodeExists { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+        ),
+    ];
+    session.multi(ops).await?;
+    let version = stat.version + 1;
+    Ok(Reign { epoch, version })
 }

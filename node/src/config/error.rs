@@ -38,7 +38,7 @@ pub enum ConfigError {
     Setting {
         name: String,
         origin: Origin,
-        reason: BadSetting,
+        reason: Box<BadSetting>,
     },
     #[error("{name} in {origin}: expected a text, a number, true or false")]
     NotAValue { name: String, origin: Origin },

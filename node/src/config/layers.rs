@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use broker::config::ConfigError as KafkaError;
 use toml::{Table, Value};
 
 use super::setting::{FILE_VARIABLE, KAFKA_PREFIX, KAFKA_VARIABLE_PREFIX, SETTINGS};
@@ -79,7 +80,7 @@ impl Loaded {
             Err(reason) => Err(ConfigError::Setting {
                 name,
                 origin,
-                reason,
+                reason: Box::new(reason),
             }),
         }
     }
@@ -105,7 +106,7 @@ impl Loaded {
                     return Err(ConfigError::Setting {
                         name,
                         origin,
-                        reason: BadSetting::Unknown,
+                        reason: Box::new(BadSetting::Unknown),
                     });
                 }
                 value => self.take(name, &value, &origin)?,
@@ -146,14 +147,22 @@ impl Loaded {
                     }
                 },
             };
-            match self.set(name, &value, Origin::Variable(variable.clone())) {
+            match self.config.set(&name, &value) {
+                Ok(()) => {
+                    self.origins.insert(name, Origin::Variable(variable));
+                }
                 // Not refused: an orchestrator makes variables of its own for a service of
                 // this name (MILENA_KAFKA_SERVICE_HOST), and the node must start all the same.
-                Err(ConfigError::Setting {
-                    reason: BadSetting::Kafka(broker::config::ConfigError::UnknownKey { .. }),
-                    ..
-                }) => self.unknown_variables.push(variable),
-                other => other?,
+                Err(BadSetting::Kafka(KafkaError::UnknownKey { .. })) => {
+                    self.unknown_variables.push(variable);
+                }
+                Err(reason) => {
+                    return Err(ConfigError::Setting {
+                        name,
+                        origin: Origin::Variable(variable),
+                        reason: Box::new(reason),
+                    });
+                }
             }
         }
         Ok(())
