@@ -62,15 +62,13 @@ fn once(dir: &Path, way: Way, size: usize, sync_every: usize, total: usize) -> R
     appender.append(&[], &body)?;
     appender.segment().file().sync()?;
     let appends = (total / size).clamp(64, 200_000);
-    let mut synced = appender.end();
     let device = device_bytes()?;
     let cpu = thread_cpu_ns()?;
     let started = Instant::now();
     for number in 1..=appends {
         appender.append(&[], &body)?;
         if sync_every > 0 && number % sync_every == 0 {
-            appender.sync_range(synced).run()?;
-            synced = appender.end();
+            appender.sync_range().run()?;
         }
     }
     let wall = started.elapsed();

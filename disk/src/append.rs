@@ -67,51 +67,25 @@ impl<F: DiskFile> SegmentFile<F> {
     }
 }
 
-/// A range of an append-only file that is to be made durable; it runs without its appender.
+/// The bytes of an append-only file up to an end, which are to be made durable without its
+/// appender.
+///
+/// By `fdatasync`, also of what was stored into a window: `msync` of no more than the new range
+/// took a sixth more CPU, measured with a sync after each 16 appends of 110 and of 1,000 bytes.
 pub struct SyncRange<F> {
     segment: Arc<SegmentFile<F>>,
-    window: Option<Arc<Window>>,
-    from: u64,
-    to: u64,
-}
-
-impl<F> Clone for SyncRange<F> {
-    fn clone(&self) -> Self {
-        SyncRange {
-            segment: Arc::clone(&self.segment),
-            window: self.window.clone(),
-            from: self.from,
-            to: self.to,
-        }
-    }
+    end: u64,
 }
 
 impl<F: DiskFile> SyncRange<F> {
-    /// The whole of a file, by its descriptor.
-    pub fn whole(segment: Arc<SegmentFile<F>>) -> Self {
-        let to = segment.published();
-        SyncRange {
-            segment,
-            window: None,
-            from: 0,
-            to,
-        }
-    }
-
-    /// Syncs. Where the range lies in the window, only its pages are written, and those made
-    /// ready ahead of it stay dirty and writable. An error is final for the disk.
+    /// Syncs. An error is final for the disk.
     pub fn run(&self) -> io::Result<()> {
-        match &self.window {
-            Some(window) if window.start() <= self.from && self.to <= window.end() => {
-                window.sync(self.from, self.to)
-            }
-            _ => self.segment.file.sync(),
-        }
+        self.segment.file.sync()
     }
 
-    /// The end of the range in the file.
+    /// The end of what is durable then.
     pub fn end(&self) -> u64 {
-        self.to
+        self.end
     }
 }
 
@@ -126,7 +100,7 @@ pub struct AppendFile<F> {
     limit: u64,
     /// Appends of up to so many bytes are stored.
     small: usize,
-    window: Option<Arc<Window>>,
+    window: Option<Window>,
     /// Pages of the window up to here can be stored to.
     populated: u64,
     /// No window is asked for below this end.
@@ -196,13 +170,11 @@ impl<F: DiskFile> AppendFile<F> {
         Ok(())
     }
 
-    /// What makes `[from, end)` durable.
-    pub fn sync_range(&self, from: u64) -> SyncRange<F> {
+    /// What makes all that is appended by now durable.
+    pub fn sync_range(&self) -> SyncRange<F> {
         SyncRange {
             segment: Arc::clone(&self.segment),
-            window: self.window.clone(),
-            from,
-            to: self.end,
+            end: self.end,
         }
     }
 
@@ -293,7 +265,7 @@ impl<F: DiskFile> AppendFile<F> {
                 self.window_from = self.end + WINDOW_RETRY;
                 return false;
             };
-            self.window = Some(Arc::new(window));
+            self.window = Some(window);
             self.populated = start;
         }
         let Some(window) = &self.window else {

@@ -101,20 +101,25 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// file beside it is written and synced, renamed over it, and the folder synced. A full disk
     /// (`StorageFull`) leaves the old file and is not final.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(".tmp");
-        let temporary = dir.join(name);
-        match self.remove(&temporary) {
+        self.replace_later(path, bytes)?;
+        self.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// The same, durable only after [`Disk::sync_dir`] of the folder, which the caller has other
+    /// reasons to sync. Until then a crash leaves the old contents or the new.
+    fn replace_later(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut temporary = path.to_path_buf().into_os_string();
+        temporary.push(".tmp");
+        let temporary = Path::new(&temporary);
+        match self.remove(temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let file = self.open(&temporary, Open::Create)?;
+        let file = self.open(temporary, Open::Create)?;
         file.write_with_room(bytes, 0)?;
         file.sync()?;
         drop(file);
-        self.rename(&temporary, path)?;
-        self.sync_dir(dir)
+        self.rename(temporary, path)
     }
 }
 

@@ -41,18 +41,19 @@ impl LeaderEpochs {
         Ok(epochs)
     }
 
-    /// Writes the file if anything has changed since, durably.
-    pub(super) fn save<D: Disk>(&mut self, disk: &D, dir: &Path) -> io::Result<()> {
+    /// Writes the file if anything has changed since; durable once the folder is synced. Tells
+    /// whether it was written.
+    pub(super) fn save<D: Disk>(&mut self, disk: &D, dir: &Path) -> io::Result<bool> {
         if !self.changed {
-            return Ok(());
+            return Ok(false);
         }
         let lines = self
             .entries
             .iter()
             .map(|(epoch, start)| format!("{epoch} {start}"));
-        disk.replace(&dir.join(FILE), Lines::format(lines).as_bytes())?;
+        disk.replace_later(&dir.join(FILE), Lines::format(lines).as_bytes())?;
         self.changed = false;
-        Ok(())
+        Ok(true)
     }
 
     /// The newest epoch, if there is one.

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use disk::{Disk, DiskFile, Open, SegmentFile, SyncRange};
+use disk::{AppendFile, Disk, DiskFile, Open, SegmentFile, SyncRange};
 
 use super::writer::Log;
 
@@ -47,6 +47,8 @@ pub(super) struct Unflushed<D: Disk> {
     pending: Vec<Pending<D>>,
     /// How many things were ever done with; those in `pending` come after them.
     done: u64,
+    /// The last segment's name is on disk once so many are done.
+    named: u64,
 }
 
 impl<D: Disk> Unflushed<D> {
@@ -58,6 +60,7 @@ impl<D: Disk> Unflushed<D> {
             generation: 0,
             pending: Vec::new(),
             done: 0,
+            named: 0,
         }
     }
 
@@ -68,9 +71,17 @@ impl<D: Disk> Unflushed<D> {
         self.generation += 1;
     }
 
+    /// Notes that a segment's file was made.
     pub(super) fn begin_segment(&mut self) {
+        self.new_names();
+        self.named = self.done + self.pending.len() as u64;
         self.segment += 1;
         self.position = 0;
+    }
+
+    /// Whether the name of the last segment is on disk.
+    pub(super) fn is_named(&self) -> bool {
+        self.done >= self.named
     }
 
     pub(super) fn sealed(&mut self, file: Arc<SegmentFile<D::File>>) {
@@ -175,7 +186,7 @@ impl<D: Disk> Log<D> {
             } else {
                 self.dir.clone()
             },
-            range: active.map(|active| active.sync_range(state.position)),
+            range: active.map(AppendFile::sync_range),
             pending: state.pending.clone(),
             end: self.end,
             segment: state.segment,

@@ -140,15 +140,19 @@ impl<E: Entry> Index<E> {
         Ok(())
     }
 
-    /// Writes the entries that are only in memory, and makes the file if there is none.
-    pub(super) fn write<D: Disk>(&mut self, disk: &D) -> io::Result<()> {
+    /// Writes the entries that are only in memory. Tells whether the file has any entries; an index
+    /// without needs none.
+    pub(super) fn write<D: Disk>(&mut self, disk: &D) -> io::Result<bool> {
         let written = self.written(disk)?;
+        if written == 0 && self.tail.is_empty() && !disk.exists(&self.path)? {
+            return Ok(false);
+        }
         let file = disk.open(&self.path, Open::Create)?;
         if written == 0 && file.len()? > 0 {
             file.set_len(0)?;
         }
         if self.tail.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut bytes = Vec::with_capacity(self.tail.len() * E::WIDTH);
         for entry in &self.tail {
@@ -157,7 +161,7 @@ impl<E: Entry> Index<E> {
         file.write_with_room(&bytes, u64::from(written) * E::WIDTH as u64)?;
         self.written = Some(written + self.tail.len() as u32);
         self.tail = Vec::new();
-        Ok(())
+        Ok(true)
     }
 
     /// The last entry.

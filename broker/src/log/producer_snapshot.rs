@@ -6,6 +6,7 @@
 //! it reads such a file, and we still know all five after a restart, when a client sends again
 //! what it had under way.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use disk::{Disk, DiskFile, Open};
@@ -114,6 +115,14 @@ pub(super) fn write<D: Disk>(
     file.write_with_room(&bytes, 0)?;
     file.set_len(bytes.len() as u64)?;
     Ok(path)
+}
+
+/// Removes the state at `offset`, if it is there.
+pub(super) fn remove<D: Disk>(disk: &D, dir: &Path, offset: i64) -> io::Result<()> {
+    match disk.remove(&path(dir, offset)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Reads the state at `offset`.

@@ -347,28 +347,33 @@ impl<D: Disk> Log<D> {
     fn load_producers(&mut self, names: &Names, scanned: bool) -> Result<(), LogError> {
         let mut from = None;
         for &offset in names.snapshots.iter().rev() {
-            if offset > self.end {
-                self.disk
-                    .remove(&producer_snapshot::path(&self.dir, offset))?;
+            let is_loose = !self.segments.iter().any(|segment| segment.base == offset);
+            if offset > self.end || (is_loose && from.is_some()) {
+                producer_snapshot::remove(&self.disk, &self.dir, offset)?;
                 self.unflushed.new_names();
-            } else if from.is_none() {
-                match producer_snapshot::read(&self.disk, &self.dir, offset) {
-                    Ok(table) => {
-                        self.producers = table;
-                        from = Some(offset);
-                    }
-                    Err(error @ LogError::Malformed { .. }) => tracing::warn!("{error}"),
-                    Err(error) => return Err(error),
+                continue;
+            }
+            self.has_snapshots = true;
+            if from.is_some() {
+                continue;
+            }
+            match producer_snapshot::read(&self.disk, &self.dir, offset) {
+                Ok(table) => {
+                    self.producers = table;
+                    self.loose_snapshot = is_loose.then_some(offset);
+                    from = Some(offset);
                 }
+                Err(error @ LogError::Malformed { .. }) => tracing::warn!("{error}"),
+                Err(error) => return Err(error),
             }
         }
-        // A clean stop writes one at the log's end, if there is anything to tell.
-        let torn = from.is_none() && !names.snapshots.is_empty();
-        if from == Some(self.end) || !(scanned || torn) {
+        // A clean stop leaves one at the log's end, if there is anything to tell.
+        let is_told = from == Some(self.end) || (!scanned && !self.has_snapshots);
+        if is_told {
             return Ok(());
         }
         self.replay(from.unwrap_or(self.segments[0].base))?;
-        self.changed |= !self.producers.is_empty() || !names.snapshots.is_empty();
+        self.changed |= !self.producers.is_empty() || self.has_snapshots;
         Ok(())
     }
 
@@ -402,6 +407,7 @@ impl<D: Disk> Log<D> {
     pub(super) fn reload_producers(&mut self) -> Result<(), LogError> {
         let names = Names::list(&self.disk, &self.dir)?;
         self.producers = ProducerTable::default();
+        self.loose_snapshot = None;
         self.load_producers(&names, true)
     }
 }

@@ -164,14 +164,19 @@ impl<D: Disk> Segment<D> {
     }
 
     /// Writes what the indexes hold in memory, the greatest timestamp last, and tells which files
-    /// are to be synced.
-    pub(super) fn write_indexes(&mut self, disk: &D) -> Result<[PathBuf; 2], LogError> {
-        if self.size > 0 {
+    /// are to be synced. A segment too small for an entry is left without: a walk is as quick.
+    pub(super) fn write_indexes(&mut self, disk: &D) -> Result<Vec<PathBuf>, LogError> {
+        let mut written = Vec::new();
+        if self.with_index(disk, |segment| segment.offsets.len(disk))? > 0 {
             self.note_time(disk)?;
         }
-        self.offsets.write(disk)?;
-        self.times.write(disk)?;
-        Ok([self.offsets.path().to_owned(), self.times.path().to_owned()])
+        if self.offsets.write(disk)? {
+            written.push(self.offsets.path().to_owned());
+        }
+        if self.times.write(disk)? {
+            written.push(self.times.path().to_owned());
+        }
+        Ok(written)
     }
 
     /// Whether this process has put entries into the indexes.
@@ -344,8 +349,10 @@ impl<D: Disk> Segment<D> {
             }
         }
         self.size = size;
-        // Appends go to the files of the last segment only later, but a lookup may need them now.
-        self.write_indexes(disk)?;
+        // They may be large, and stay when the log is closed without a change.
+        for path in self.write_indexes(disk)? {
+            disk.open(&path, Open::Write)?.sync()?;
+        }
         Ok(())
     }
 

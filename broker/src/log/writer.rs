@@ -58,6 +58,9 @@ pub struct Log<D: Disk> {
     pub(super) producers: ProducerTable,
     /// Whether anything has changed that a clean stop must write.
     pub(super) changed: bool,
+    /// Whether there are snapshots of producers, and the one that is at no segment's start.
+    pub(super) has_snapshots: bool,
+    pub(super) loose_snapshot: Option<i64>,
 }
 
 impl<D: Disk> Log<D> {
@@ -78,6 +81,8 @@ impl<D: Disk> Log<D> {
             epochs: LeaderEpochs::default(),
             producers: ProducerTable::default(),
             changed: false,
+            has_snapshots: false,
+            loose_snapshot: None,
         }
     }
 
@@ -223,9 +228,8 @@ impl<D: Disk> Log<D> {
     /// Seals the last segment and begins one at the log's end.
     pub(super) fn roll(&mut self, now_ms: i64) -> Result<(), LogError> {
         self.seal()?;
-        let snapshot = producer_snapshot::write(&self.disk, &self.dir, self.end, &self.producers)?;
-        self.unflushed.file(snapshot);
-        self.epochs.save(&self.disk, &self.dir)?;
+        self.write_snapshot(true)?;
+        self.save_epochs()?;
         self.begin_segment(now_ms)
     }
 
@@ -264,10 +268,12 @@ impl<D: Disk> Log<D> {
     pub(super) fn begin_segment(&mut self, now_ms: i64) -> Result<(), LogError> {
         if self.segments.is_empty() {
             self.make_folder()?;
+        } else if !self.unflushed.is_named() {
+            // Names reach the disk in order, or a crash could leave a log that lacks its start.
+            self.disk.sync_dir(&self.dir)?;
         }
         let segment = Segment::fresh(&self.dir, self.end, now_ms);
         let file = self.disk.open(&segment.path, Open::Create)?;
-        self.unflushed.new_names();
         let active = AppendFile::new(file, 0, u64::from(self.config.segment_bytes))?;
         self.segments.push(segment);
         self.take_appender(active);
@@ -309,20 +315,35 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Gives back what an idle log holds: its map, its descriptors and the room reserved ahead.
-    /// Nothing happens while something is unflushed. The next append or read opens again what it
-    /// needs.
+    /// Writes the producers' state as it is at the log's end. Recovery starts from those at segments'
+    /// starts; of the others only the newest is of use.
+    fn write_snapshot(&mut self, at_segment: bool) -> Result<(), LogError> {
+        let path = producer_snapshot::write(&self.disk, &self.dir, self.end, &self.producers)?;
+        self.unflushed.file(path);
+        if let Some(old) = self.loose_snapshot.take().filter(|&old| old != self.end) {
+            producer_snapshot::remove(&self.disk, &self.dir, old)?;
+        }
+        self.loose_snapshot = (!at_segment).then_some(self.end);
+        self.has_snapshots = true;
+        Ok(())
+    }
+
+    pub(super) fn save_epochs(&mut self) -> Result<(), LogError> {
+        if self.epochs.save(&self.disk, &self.dir)? {
+            self.unflushed.new_names();
+        }
+        Ok(())
+    }
+
+    /// Gives back what an idle log holds: its map, its descriptors and the room reserved ahead, and
+    /// leaves its files as a clean stop does, so that a stop has nothing to do for it. Nothing
+    /// happens while something is unflushed. The next append or read opens again what it needs.
     pub fn park(&mut self) -> Result<(), LogError> {
-        if self.unflushed.anything(self.end) {
+        if self.unflushed.flushed < self.end {
             return Ok(());
         }
-        if let Some(mut active) = self.active.take() {
-            active.trim()?;
-        }
-        for segment in &mut self.segments {
-            segment.set_reader(None);
-        }
-        self.recent = VecDeque::new();
+        self.settle()?;
+        self.let_go();
         Ok(())
     }
 
@@ -332,21 +353,35 @@ impl<D: Disk> Log<D> {
     }
 
     /// Ends the log: trims and syncs the last segment, and writes and syncs all that a start after
-    /// a clean stop reads. The recovery point is the log's end afterwards. The log must not be
-    /// used any more, but for [`Log::recovery_point`] and [`Log::log_start`].
+    /// a clean stop reads. The recovery point is the log's end afterwards.
     pub fn close_clean(&mut self) -> Result<(), LogError> {
+        self.settle()?;
+        self.let_go();
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), LogError> {
         if self.changed {
             self.seal()?;
-            let snapshot =
-                producer_snapshot::write(&self.disk, &self.dir, self.end, &self.producers)?;
-            self.unflushed.file(snapshot);
-            self.epochs.save(&self.disk, &self.dir)?;
+            // After a clean stop, no snapshot at the log's end says that no producer is known.
+            if !self.producers.is_empty() || self.has_snapshots {
+                self.write_snapshot(false)?;
+            }
+            self.save_epochs()?;
             self.changed = false;
         }
         if let Some(flush) = self.unflushed() {
             flush.run()?;
             self.flushed_to(&flush);
         }
-        self.park()
+        Ok(())
+    }
+
+    fn let_go(&mut self) {
+        self.active = None;
+        for segment in &mut self.segments {
+            segment.set_reader(None);
+        }
+        self.recent = VecDeque::new();
     }
 }

@@ -160,6 +160,6 @@ impl DiskFile for RealFile {
         if !self.shared.can_map.load(Ordering::Relaxed) {
             return None;
         }
-        Window::map(&self.file, &self.path, &self.shared, position, len)
+        Window::map(&self.file, &self.shared, position, len)
     }
 }

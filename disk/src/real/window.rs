@@ -8,7 +8,6 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,18 +20,11 @@ pub struct Window {
     map: MmapRaw,
     /// Position in the file of the first mapped byte.
     start: u64,
-    path: Box<Path>,
     shared: Arc<Shared>,
 }
 
 impl Window {
-    pub(super) fn map(
-        file: &File,
-        path: &Path,
-        shared: &Arc<Shared>,
-        start: u64,
-        len: usize,
-    ) -> Option<Window> {
+    pub(super) fn map(file: &File, shared: &Arc<Shared>, start: u64, len: usize) -> Option<Window> {
         let before = shared.mapped.fetch_add(len, Ordering::Relaxed);
         let map = if before + len > shared.mapped_max {
             None
@@ -47,7 +39,6 @@ impl Window {
         Some(Window {
             map,
             start,
-            path: path.into(),
             shared: Arc::clone(shared),
         })
     }
@@ -105,16 +96,6 @@ impl Window {
                 bytes.len(),
             );
         }
-    }
-
-    /// Makes the bytes of `[from, to)` durable, however they came into the file, and the file's
-    /// size with them. An error is final for the disk.
-    pub fn sync(&self, from: u64, to: u64) -> io::Result<()> {
-        assert!(self.start <= from && from <= to && to <= self.end());
-        self.shared.health.check()?;
-        let offset = (from - self.start) as usize;
-        let result = self.map.flush_range(offset, (to - from) as usize);
-        self.shared.health.last_word("sync", &self.path, result)
     }
 }
 

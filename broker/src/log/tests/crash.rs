@@ -101,7 +101,9 @@ fn life<D: Disk>(seed: u64, disk: D, crash: impl Fn(&D) -> D) -> Result<(), Stri
 
 #[test]
 fn flushed_batches_survive_every_power_loss_in_order() {
-    for seed in 0..2000 {
+    for seed in seeds(2000) {
+        // Printed by the test harness if this seed fails, also by a panic.
+        println!("again: MILENA_SEED={seed} cargo test -p milena-broker flushed_batches_survive");
         if let Err(wrong) = life(seed, disk(seed), SimulatedDisk::crash) {
             panic!("seed {seed}: {wrong}");
         }

@@ -32,6 +32,15 @@ impl Random {
     }
 }
 
+/// The seeds to try: as many as asked for in `MILENA_SEEDS`, or the one in `MILENA_SEED`.
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    match number("MILENA_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("MILENA_SEEDS").unwrap_or(count),
+    }
+}
+
 fn dir() -> PathBuf {
     PathBuf::from("/logs/topic-0")
 }
