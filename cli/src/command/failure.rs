@@ -11,6 +11,16 @@ use protocol::ErrorCode;
 #[error("{0}")]
 pub struct Partly(pub String);
 
+impl Partly {
+    /// `failed` of `all` things were not `done`; nothing to add when there was only one.
+    pub fn of(failed: usize, all: usize, done: &str) -> Self {
+        Self(match all {
+            1 => String::new(),
+            _ => format!("{failed} of {all} {done}"),
+        })
+    }
+}
+
 /// Prints what went wrong, if anything, and gives the exit code: 0 for success, also when whoever read our
 /// output has gone, and 1 for a failure. Wrong usage is 2, by clap.
 pub fn exit(program: &str, result: anyhow::Result<()>) -> ExitCode {
@@ -18,7 +28,10 @@ pub fn exit(program: &str, result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{program}: {}", sentence(&error));
+            let text = sentence(&error);
+            if !text.is_empty() {
+                eprintln!("{program}: {text}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -45,7 +45,12 @@ enum Action {
 struct ResetOffsets {
     group: String,
     /// start, end, OFFSET, -N (N before the end), @2026-01-31T12:00:00Z, -1h
-    #[arg(long, value_name = "POSITION", group = "where", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "POSITION",
+        group = "where",
+        allow_hyphen_values = true
+    )]
     to: Option<Position>,
     /// So many records on, or back with a minus
     #[arg(long, value_name = "N", group = "where", allow_hyphen_values = true)]
@@ -86,11 +91,13 @@ impl GroupCommand {
 async fn list(admin: &Admin, output: Output) -> anyhow::Result<()> {
     let groups = admin.list_groups().await?;
     match output {
-        Output::Json => json_lines(groups.iter().map(|g| {
-            json!({"group": g.group, "state": g.state, "protocol_type": g.protocol_type})
-        }))?,
+        Output::Json => json_lines(groups.iter().map(
+            |g| json!({"group": g.group, "state": g.state, "protocol_type": g.protocol_type}),
+        ))?,
         Output::Text => {
-            let rows = groups.into_iter().map(|g| vec![g.group, g.state, g.protocol_type]);
+            let rows = groups
+                .into_iter()
+                .map(|g| vec![g.group, g.state, g.protocol_type]);
             table(&["group", "state", "protocol type"], rows.collect())?;
         }
     }
@@ -119,14 +126,20 @@ async fn describe(admin: &Admin, output: Output, groups: &[String]) -> anyhow::R
         let committed = admin.group_offsets(group).await?;
         if described.state == "Dead" && committed.is_empty() {
             failed += 1;
-            eprintln!("milena: group {group} does not exist; `milena group list` shows what there is");
+            eprintln!(
+                "milena: group {group} does not exist; `milena group list` shows what there is"
+            );
             continue;
         }
         let members = described.members.iter().flat_map(|member| {
-            member.partitions.iter().map(|p| (p.clone(), member.client_id.clone()))
+            member
+                .partitions
+                .iter()
+                .map(|p| (p.clone(), member.client_id.clone()))
         });
         let members: BTreeMap<TopicPartition, String> = members.collect();
-        let partitions: BTreeSet<TopicPartition> = committed.keys().chain(members.keys()).cloned().collect();
+        let partitions: BTreeSet<TopicPartition> =
+            committed.keys().chain(members.keys()).cloned().collect();
         let ends = ends(admin, &partitions).await;
         let progress: Vec<Progress> = partitions
             .into_iter()
@@ -143,13 +156,16 @@ async fn describe(admin: &Admin, output: Output, groups: &[String]) -> anyhow::R
         }
     }
     if failed > 0 {
-        bail!(Partly(format!("{failed} of {} groups not described", groups.len())));
+        bail!(Partly::of(failed, groups.len(), "groups not described"));
     }
     Ok(())
 }
 
 /// The end of each partition, as far as it can be had: a topic may be gone while the group's offset stays.
-async fn ends(admin: &Admin, partitions: &BTreeSet<TopicPartition>) -> BTreeMap<TopicPartition, i64> {
+async fn ends(
+    admin: &Admin,
+    partitions: &BTreeSet<TopicPartition>,
+) -> BTreeMap<TopicPartition, i64> {
     let topics: BTreeSet<&str> = partitions.iter().map(|p| &*p.topic).collect();
     let names: Vec<&str> = topics.into_iter().collect();
     let Ok(known) = admin.describe_topics(&names).await else {
@@ -157,11 +173,22 @@ async fn ends(admin: &Admin, partitions: &BTreeSet<TopicPartition>) -> BTreeMap<
     };
     let there = |p: &&TopicPartition| {
         let topic = known.get(&p.topic).and_then(|topic| topic.as_ref().ok());
-        topic.is_some_and(|topic| topic.partition(p.partition).is_some_and(|p| p.leader.is_some()))
+        topic.is_some_and(|topic| {
+            topic
+                .partition(p.partition)
+                .is_some_and(|p| p.leader.is_some())
+        })
     };
-    let wanted = partitions.iter().filter(there).map(|p| (p.clone(), OffsetSpec::Latest)).collect();
+    let wanted = partitions
+        .iter()
+        .filter(there)
+        .map(|p| (p.clone(), OffsetSpec::Latest))
+        .collect();
     match admin.list_offsets(&wanted).await {
-        Ok(found) => found.into_iter().filter_map(|(p, f)| Some((p, f?.offset))).collect(),
+        Ok(found) => found
+            .into_iter()
+            .filter_map(|(p, f)| Some((p, f?.offset)))
+            .collect(),
         Err(error) => {
             eprintln!("milena: the ends of the partitions are not known: {error}");
             BTreeMap::new()
@@ -171,12 +198,14 @@ async fn ends(admin: &Admin, partitions: &BTreeSet<TopicPartition>) -> BTreeMap<
 
 fn describe_json(group: &GroupDescription, progress: &[Progress]) -> Value {
     let member = |m: &client::GroupMember| {
-        let partitions: Vec<Value> = m.partitions.iter().map(|p| json!({"topic": &*p.topic, "partition": p.partition})).collect();
+        let partitions: Vec<Value> = m
+            .partitions
+            .iter()
+            .map(|p| json!({"topic": &*p.topic, "partition": p.partition}))
+            .collect();
         json!({"member_id": m.member_id, "instance_id": m.instance_id, "client_id": m.client_id, "host": m.host, "partitions": partitions})
     };
-    let offset = |p: &Progress| {
-        json!({"topic": &*p.partition.topic, "partition": p.partition.partition, "offset": p.committed, "end": p.end, "lag": p.lag(), "client_id": p.member})
-    };
+    let offset = |p: &Progress| json!({"topic": &*p.partition.topic, "partition": p.partition.partition, "offset": p.committed, "end": p.end, "lag": p.lag(), "client_id": p.member});
     json!({
         "group": group.group,
         "state": group.state,
@@ -190,7 +219,7 @@ fn describe_json(group: &GroupDescription, progress: &[Progress]) -> Value {
 
 fn describe_text(group: &GroupDescription, progress: &[Progress]) -> anyhow::Result<()> {
     line(format_args!(
-        "group {}, {}, {} members, lag {}",
+        "group {}: {}, members {}, lag {}",
         group.group,
         group.state,
         group.members.len(),
@@ -207,7 +236,10 @@ fn describe_text(group: &GroupDescription, progress: &[Progress]) -> anyhow::Res
             p.member.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     });
-    table(&["topic", "partition", "offset", "end", "lag", "client"], rows.collect())?;
+    table(
+        &["topic", "partition", "offset", "end", "lag", "client"],
+        rows.collect(),
+    )?;
     Ok(())
 }
 
@@ -215,7 +247,9 @@ async fn delete(admin: &Admin, output: Output, groups: &[String]) -> anyhow::Res
     let mut failed = 0;
     for group in groups {
         match admin.delete_group(group).await {
-            Ok(()) if output == Output::Json => json_lines([json!({"group": group, "result": "deleted"})])?,
+            Ok(()) if output == Output::Json => {
+                json_lines([json!({"group": group, "result": "deleted"})])?
+            }
             Ok(()) => line(format_args!("deleted {group}"))?,
             Err(error) => {
                 failed += 1;
@@ -224,7 +258,7 @@ async fn delete(admin: &Admin, output: Output, groups: &[String]) -> anyhow::Res
         }
     }
     if failed > 0 {
-        bail!(Partly(format!("{failed} of {} groups not deleted", groups.len())));
+        bail!(Partly::of(failed, groups.len(), "groups not deleted"));
     }
     Ok(())
 }
@@ -234,7 +268,10 @@ impl ResetOffsets {
         let committed = admin.group_offsets(&self.group).await?;
         let partitions = self.partitions(admin, committed.keys()).await?;
         if partitions.is_empty() {
-            bail!("group {} has no offsets; name topics with --topic", self.group);
+            bail!(
+                "group {} has no offsets; name topics with --topic",
+                self.group
+            );
         }
         let to = match (self.to, self.shift) {
             (Some(position), _) => To::Position(position.at(now_ms())),
@@ -245,7 +282,9 @@ impl ResetOffsets {
         let begin = admin.list_offsets(&look(OffsetSpec::Earliest)).await?;
         let end = admin.list_offsets(&look(OffsetSpec::Latest)).await?;
         let times = match to {
-            To::Position(Position::Time(ms)) => admin.list_offsets(&look(OffsetSpec::At(ms))).await?,
+            To::Position(Position::Time(ms)) => {
+                admin.list_offsets(&look(OffsetSpec::At(ms))).await?
+            }
             _ => BTreeMap::new(),
         };
         let offset = |found: &BTreeMap<TopicPartition, Option<FoundOffset>>, p: &TopicPartition| {
@@ -296,7 +335,10 @@ impl ResetOffsets {
         for (name, wanted) in &self.topic {
             let topic = admin.client().topic(name).await?;
             if let Some(missing) = wanted.iter().find(|p| topic.partition(**p).is_none()) {
-                bail!("topic {name} has {} partitions, none with index {missing}", topic.partitions.len());
+                bail!(
+                    "topic {name} has {} partitions, none with index {missing}",
+                    topic.partitions.len()
+                );
             }
             let indexes = topic.partitions.iter().map(|p| p.index);
             let chosen = indexes.filter(|p| wanted.is_empty() || wanted.contains(p));

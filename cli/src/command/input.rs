@@ -51,8 +51,8 @@ impl Reading {
     /// The record that `line` stands for.
     pub fn record(&self, line: &[u8]) -> Result<ProducerRecord, BadLine> {
         let mut record = match self.kind {
-            Kind::Lines => self.from_line(line)?,
-            Kind::Json => self.from_json(line)?,
+            Kind::Lines => self.line_record(line)?,
+            Kind::Json => self.json_record(line)?,
         };
         if let Some(key) = &self.key {
             record.key = Some(Bytes::from(key.clone()));
@@ -67,7 +67,7 @@ impl Reading {
         Ok(record)
     }
 
-    fn from_line(&self, line: &[u8]) -> Result<ProducerRecord, BadLine> {
+    fn line_record(&self, line: &[u8]) -> Result<ProducerRecord, BadLine> {
         let mut record = ProducerRecord::new(self.topic.clone());
         let Some(separator) = &self.separator else {
             return Ok(record.value(Bytes::copy_from_slice(line)));
@@ -84,7 +84,7 @@ impl Reading {
         Ok(record.value(Bytes::copy_from_slice(&line[at + separator.len()..])))
     }
 
-    fn from_json(&self, line: &[u8]) -> Result<ProducerRecord, BadLine> {
+    fn json_record(&self, line: &[u8]) -> Result<ProducerRecord, BadLine> {
         let value: Value =
             serde_json::from_slice(line).map_err(|e| bad(format!("not JSON: {e}")))?;
         let Value::Object(mut map) = value else {

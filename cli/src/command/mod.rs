@@ -9,12 +9,15 @@ pub mod consume;
 pub mod dev;
 pub mod failure;
 pub mod format;
+pub mod group;
 pub mod input;
 pub mod last;
 pub mod output;
 pub mod position;
 pub mod produce;
+pub mod reset;
 pub mod serve;
+pub mod topic;
 
 use clap::{Parser, Subcommand};
 
@@ -43,8 +46,10 @@ pub enum Program {
 /// What talks to a cluster.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Topic(topic::TopicCommand),
     Produce(produce::Produce),
     Consume(consume::Consume),
+    Group(group::GroupCommand),
     Completion(completion::Completion),
 }
 
@@ -52,8 +57,10 @@ impl Command {
     /// Runs the command to its end.
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Topic(command) => command.run().await,
             Self::Produce(command) => command.run().await,
             Self::Consume(command) => command.run().await,
+            Self::Group(command) => command.run().await,
             Self::Completion(command) => command.run(),
         }
     }

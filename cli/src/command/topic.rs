@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 use client::{
     Admin, ClientError, ConfigChange, ConfigEntry, ConfigResource, NewTopic, OffsetSpec, Topic,
@@ -112,7 +114,12 @@ impl Outcome {
         }
     }
 
-    fn tell(&mut self, topic: &str, done: &str, result: Result<Value, ClientError>) -> anyhow::Result<()> {
+    fn tell(
+        &mut self,
+        topic: &str,
+        done: &str,
+        result: Result<Value, ClientError>,
+    ) -> anyhow::Result<()> {
         self.all += 1;
         match result {
             Ok(details) if self.output == Output::Json => {
@@ -133,7 +140,11 @@ impl Outcome {
 
     fn end(self, what: &str) -> anyhow::Result<()> {
         if self.failed > 0 {
-            bail!(Partly(format!("{} of {} topics not {what}", self.failed, self.all)));
+            bail!(Partly::of(
+                self.failed,
+                self.all,
+                &format!("topics not {what}")
+            ));
         }
         Ok(())
     }
@@ -173,7 +184,7 @@ impl Create {
         for result in results {
             match result {
                 Ok(created) => {
-                    let details = json!({"partitions": created.partitions, "replication": created.replication, "id": created.id.to_string()});
+                    let details = json!({"partitions": created.partitions, "replication": created.replication, "id": id(created.id)});
                     by_name.insert(created.name, Ok(details));
                 }
                 Err(error) => nameless.push(error),
@@ -188,7 +199,10 @@ impl Create {
             });
             let Some(result) = result else { continue };
             match result {
-                Err(error) if self.if_not_exists && error.code() == Some(ErrorCode::TopicAlreadyExists) => {
+                Err(error)
+                    if self.if_not_exists
+                        && error.code() == Some(ErrorCode::TopicAlreadyExists) =>
+                {
                     outcome.tell(&topic, "exists", Ok(Value::Null))?;
                 }
                 result => outcome.tell(&topic, "created", result)?,
@@ -204,7 +218,9 @@ impl Create {
 impl List {
     async fn run(self, admin: &Admin, output: Output) -> anyhow::Result<()> {
         let topics = admin.list_topics().await?;
-        let shown = topics.iter().filter(|(_, topic)| self.all || !topic.internal);
+        let shown = topics
+            .iter()
+            .filter(|(_, topic)| self.all || !topic.internal);
         match output {
             Output::Json => json_lines(shown.map(|(name, topic)| {
                 json!({"topic": &**name, "partitions": topic.partitions.len(), "replication": replication(topic), "internal": topic.internal})
@@ -237,7 +253,9 @@ impl Describe {
                     continue;
                 }
             };
-            let mut configs = admin.describe_configs(&ConfigResource::Topic(name.to_string())).await?;
+            let mut configs = admin
+                .describe_configs(&ConfigResource::Topic(name.to_string()))
+                .await?;
             configs.retain(|config| self.all || config.source == TOPIC_SOURCE);
             configs.sort_by(|a, b| a.name.cmp(&b.name));
             let offsets = offsets(admin, &name, &topic).await?;
@@ -247,7 +265,7 @@ impl Describe {
             }
         }
         if failed > 0 {
-            bail!(Partly(format!("{failed} of {} topics not described", names.len())));
+            bail!(Partly::of(failed, names.len(), "topics not described"));
         }
         Ok(())
     }
@@ -257,12 +275,27 @@ impl Describe {
 const TOPIC_SOURCE: i8 = 1;
 
 /// First and next offset of each partition that has a leader.
-async fn offsets(admin: &Admin, name: &str, topic: &Topic) -> anyhow::Result<BTreeMap<i32, (i64, i64)>> {
-    let led: BTreeSet<i32> = topic.partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.index).collect();
-    let wanted = |spec| led.iter().map(|p| (TopicPartition::new(name, *p), spec)).collect();
+async fn offsets(
+    admin: &Admin,
+    name: &str,
+    topic: &Topic,
+) -> anyhow::Result<BTreeMap<i32, (i64, i64)>> {
+    let led: BTreeSet<i32> = topic
+        .partitions
+        .iter()
+        .filter(|p| p.leader.is_some())
+        .map(|p| p.index)
+        .collect();
+    let wanted = |spec| {
+        led.iter()
+            .map(|p| (TopicPartition::new(name, *p), spec))
+            .collect()
+    };
     let first = admin.list_offsets(&wanted(OffsetSpec::Earliest)).await?;
     let next = admin.list_offsets(&wanted(OffsetSpec::Latest)).await?;
-    let offset = |found: Option<&Option<client::FoundOffset>>| found.copied().flatten().map_or(-1, |f| f.offset);
+    let offset = |found: Option<&Option<client::FoundOffset>>| {
+        found.copied().flatten().map_or(-1, |f| f.offset)
+    };
     Ok(first
         .keys()
         .map(|p| (p.partition, (offset(first.get(p)), offset(next.get(p)))))
@@ -282,7 +315,7 @@ fn describe_json(
     let config = |c: &ConfigEntry| (c.name.clone(), json!(c.value));
     json!({
         "topic": name,
-        "id": topic.id.to_string(),
+        "id": id(topic.id),
         "internal": topic.internal,
         "partitions": partitions.collect::<Vec<_>>(),
         "configs": configs.iter().map(config).collect::<serde_json::Map<_, _>>(),
@@ -295,16 +328,21 @@ fn describe_text(
     configs: &[ConfigEntry],
     offsets: &BTreeMap<i32, (i64, i64)>,
 ) -> anyhow::Result<()> {
-    line(format_args!("topic {name}, id {}", topic.id))?;
+    line(format_args!("topic {name}, id {}", id(topic.id)))?;
     for config in configs {
-        line(format_args!("  {}={}", config.name, config.value.as_deref().unwrap_or("")))?;
+        line(format_args!(
+            "  {}={}",
+            config.name,
+            config.value.as_deref().unwrap_or("")
+        ))?;
     }
     let rows = topic.partitions.iter().map(|p| {
         let (first, next) = offsets.get(&p.index).copied().unzip();
         let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         vec![
             p.index.to_string(),
-            p.leader.map_or_else(|| "none".to_owned(), |l| l.to_string()),
+            p.leader
+                .map_or_else(|| "none".to_owned(), |l| l.to_string()),
             list(&p.replicas),
             list(&p.isr),
             number(first),
@@ -312,10 +350,22 @@ fn describe_text(
         ]
     });
     table(
-        &["partition", "leader", "replicas", "isr", "first offset", "next offset"],
+        &[
+            "partition",
+            "leader",
+            "replicas",
+            "isr",
+            "first offset",
+            "next offset",
+        ],
         rows.collect(),
     )?;
     Ok(())
+}
+
+/// A topic id as Kafka's tools print it.
+fn id(id: uuid::Uuid) -> String {
+    URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 
 fn list(ids: &[i32]) -> String {
@@ -325,7 +375,10 @@ fn list(ids: &[i32]) -> String {
 
 impl Alter {
     async fn run(self, admin: &Admin, output: Output) -> anyhow::Result<()> {
-        let set = self.configs.into_iter().map(|(name, value)| ConfigChange::Set(name, value));
+        let set = self
+            .configs
+            .into_iter()
+            .map(|(name, value)| ConfigChange::Set(name, value));
         let unset = self.unset.into_iter().map(ConfigChange::Delete);
         let changes: Vec<ConfigChange> = set.chain(unset).collect();
         if !changes.is_empty() {
@@ -347,7 +400,10 @@ impl Delete {
         let mut outcome = Outcome::new(output);
         for (name, result) in admin.delete_topics(&names).await? {
             match result {
-                Err(error) if self.if_exists && error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {
+                Err(error)
+                    if self.if_exists
+                        && error.code() == Some(ErrorCode::UnknownTopicOrPartition) =>
+                {
                     outcome.tell(&name, "missing", Ok(Value::Null))?;
                 }
                 result => outcome.tell(&name, "deleted", result.map(|()| Value::Null))?,
