@@ -12,7 +12,7 @@ use protocol::{ApiKey, ErrorCode, Request};
 use tokio::time::Instant;
 
 use crate::connection::{Connection, ConnectionError, Random};
-use crate::metadata::{Cluster, Topic};
+use crate::metadata::{Broker, Cluster, Topic};
 use crate::{ClientConfig, ClientError};
 
 /// A cluster, reached by any of its brokers. Clones share connections and metadata.
@@ -194,7 +194,7 @@ impl Client {
 
     fn addresses(&self) -> Vec<String> {
         let cluster = self.cluster();
-        let mut addresses: Vec<String> = cluster.brokers.values().map(|b| b.address()).collect();
+        let mut addresses: Vec<String> = cluster.brokers.values().map(Broker::address).collect();
         if !addresses.is_empty() {
             // So that not all clients ask the first broker.
             let turn = self.inner.random.lock().next() as usize % addresses.len();

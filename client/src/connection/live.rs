@@ -24,9 +24,15 @@ pub(super) struct Live {
     pub(super) address: Arc<str>,
     pub(super) versions: Versions,
     client_id: Str,
-    frames: mpsc::UnboundedSender<Bytes>,
+    frames: mpsc::UnboundedSender<Frame>,
     waiting: Mutex<Waiting>,
     closed: Notify,
+}
+
+struct Frame {
+    bytes: Bytes,
+    /// Told when the system has taken it.
+    written: Option<oneshot::Sender<()>>,
 }
 
 struct Waiting {
@@ -83,22 +89,29 @@ impl Live {
             _permit: permit,
         });
         // Under the lock, so that frames leave in the order of the queue.
-        let _ = self.frames.send(frame);
+        let _ = self.frames.send(Frame {
+            bytes: frame,
+            written: None,
+        });
         Ok(receiver)
     }
 
-    /// Queues a request that gets no answer.
+    /// Sends a request that gets no answer; returns when the system has taken it, so that
+    /// whoever sends many is as fast as the network.
     pub(super) async fn tell<R: Request>(
         &self,
         version: i16,
         request: &R,
     ) -> Result<(), ConnectionError> {
         let correlation = self.correlation();
-        let frame = encode_request(&self.header::<R>(version, correlation), request);
-        if !self.is_open() {
-            return Err(self.why_closed());
-        }
-        self.frames.send(frame).map_err(|_| self.why_closed())
+        let (written, was_written) = oneshot::channel();
+        let frame = Frame {
+            bytes: encode_request(&self.header::<R>(version, correlation), request),
+            written: Some(written),
+        };
+        let queued = self.frames.send(frame);
+        queued.map_err(|_| self.why_closed())?;
+        was_written.await.map_err(|_| self.why_closed())
     }
 
     fn correlation(&self) -> i32 {
@@ -293,7 +306,7 @@ async fn run(
     live: Arc<Live>,
     mut read: OwnedReadHalf,
     write: OwnedWriteHalf,
-    to_write: mpsc::UnboundedReceiver<Bytes>,
+    to_write: mpsc::UnboundedReceiver<Frame>,
     max_frame: usize,
 ) {
     let writer = tokio::spawn(write_frames(write, to_write));
@@ -319,31 +332,37 @@ async fn run(
 
 async fn write_frames(
     mut write: OwnedWriteHalf,
-    mut frames: mpsc::UnboundedReceiver<Bytes>,
+    mut frames: mpsc::UnboundedReceiver<Frame>,
 ) -> std::io::Result<()> {
     /// Small frames that are queued together leave in one system call.
     const GATHERED: usize = 32 << 10;
     let mut gathered = BytesMut::new();
+    let mut taken = Vec::new();
     while let Some(frame) = frames.recv().await {
-        if frame.len() >= GATHERED {
-            write.write_all(&frame).await?;
-            continue;
-        }
-        gathered.extend_from_slice(&frame);
-        let mut long = None;
-        while gathered.len() < GATHERED
-            && let Ok(next) = frames.try_recv()
+        taken.push(frame);
+        let mut bytes = taken[0].bytes.len();
+        while bytes < GATHERED
+            && let Ok(frame) = frames.try_recv()
         {
-            if next.len() >= GATHERED {
-                long = Some(next);
-                break;
+            bytes += frame.bytes.len();
+            taken.push(frame);
+        }
+        for frame in &taken {
+            if frame.bytes.len() < GATHERED {
+                gathered.extend_from_slice(&frame.bytes);
+                continue;
             }
-            gathered.extend_from_slice(&next);
+            // A long one is not worth a copy.
+            write.write_all(&gathered).await?;
+            gathered.clear();
+            write.write_all(&frame.bytes).await?;
         }
         write.write_all(&gathered).await?;
         gathered.clear();
-        if let Some(long) = long {
-            write.write_all(&long).await?;
+        for frame in taken.drain(..) {
+            if let Some(written) = frame.written {
+                let _ = written.send(());
+            }
         }
     }
     Ok(())

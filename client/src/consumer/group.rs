@@ -2,7 +2,7 @@
 //! means is judged in `membership`; when to join is the consumer's business, at a poll, as only
 //! then nothing is being processed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -19,9 +19,9 @@ use protocol::{ErrorCode, Request};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::ConsumerConfig;
 use super::assignor::{Assignor, Member};
 use super::membership::{Asked, Identity, Next, next};
+use super::{ConsumerConfig, Counts};
 use crate::coordinator::{Committer, Coordinator, by_topic};
 use crate::{ClientError, TopicPartition};
 
@@ -60,8 +60,11 @@ pub(super) enum Rejoin {
 pub(super) struct Joined {
     pub(super) partitions: Vec<TopicPartition>,
     /// If this member leads: how many partitions it saw in each topic that was asked for.
-    pub(super) led: Option<BTreeMap<Arc<str>, usize>>,
+    pub(super) led: Option<Counts>,
 }
+
+/// What a leader decided, and from which numbers of partitions.
+type Led = (Vec<SyncGroupRequestAssignment>, Counts);
 
 impl Group {
     pub(super) fn new(coordinator: Coordinator, config: ConsumerConfig, news: Arc<Notify>) -> Self {
@@ -254,12 +257,7 @@ impl Group {
     }
 
     /// The leader's work: who reads what, from the members' subscriptions.
-    #[allow(clippy::type_complexity)]
-    async fn assign(
-        &self,
-        protocol: &str,
-        joined: &JoinGroupResponse,
-    ) -> Result<(Vec<SyncGroupRequestAssignment>, BTreeMap<Arc<str>, usize>), ClientError> {
+    async fn assign(&self, protocol: &str, joined: &JoinGroupResponse) -> Result<Led, ClientError> {
         let assignor = Assignor::named(protocol).ok_or_else(|| {
             ClientError::refused(
                 format!("group {}, assignor {protocol}", self.group()),
@@ -311,12 +309,12 @@ impl Group {
     pub(super) async fn count_partitions(
         &self,
         topics: &BTreeSet<Arc<str>>,
-    ) -> Result<BTreeMap<Arc<str>, usize>, ClientError> {
+    ) -> Result<Counts, ClientError> {
         let client = self.coordinator.client();
         let asked = topics.iter().cloned().collect();
         let create = client.config().auto_create_topics;
         let response = client.fetch_metadata(Some(asked), create).await?;
-        let mut counts: BTreeMap<Arc<str>, usize> = topics.iter().map(|t| (t.clone(), 0)).collect();
+        let mut counts: Counts = topics.iter().map(|t| (t.clone(), 0)).collect();
         for topic in &response.topics {
             if let Some(name) = topic.name.as_deref()
                 && let Some(count) = counts.get_mut(name)

@@ -77,14 +77,17 @@ pub enum Event {
     Lost(Vec<TopicPartition>),
 }
 
+/// How many partitions topics have.
+type Counts = BTreeMap<Arc<str>, usize>;
+
 struct Membership {
     group: Arc<Group>,
     heartbeats: JoinHandle<()>,
     topics: BTreeSet<Arc<str>>,
     phase: Phase,
-    led: Option<BTreeMap<Arc<str>, usize>>,
+    led: Option<Counts>,
     counted: Instant,
-    counting: Option<JoinHandle<Option<BTreeMap<Arc<str>, usize>>>>,
+    counting: Option<JoinHandle<Option<Counts>>>,
 }
 
 enum Phase {

@@ -188,14 +188,12 @@ impl Accumulator {
             (None, Some(key)) => partition_for_key(key, count),
             (None, None) => topic.sticky.choose(memory, &topic.available, count),
         };
-        let slot_at = match usize::try_from(index).ok().and_then(|i| topic.slots.get(i)) {
-            Some(&slot) => slot,
-            None => {
-                return Pushed::NoSuchPartition(ProduceError::NoSuchPartition {
-                    partition: TopicPartition::new(record.topic, index),
-                    count,
-                });
-            }
+        let known = usize::try_from(index).ok();
+        let Some(&slot_at) = known.and_then(|index| topic.slots.get(index)) else {
+            return Pushed::NoSuchPartition(ProduceError::NoSuchPartition {
+                partition: TopicPartition::new(record.topic, index),
+                count,
+            });
         };
         let slot = &mut self.slots[slot_at];
         let full = self.settings.batch_bytes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use protocol::records::{
-    BASE_SEQUENCE, BatchBuilder, BatchIdentity, CRC, PRODUCER_EPOCH, PRODUCER_ID,
+    BASE_SEQUENCE, BatchBuilder, BatchIdentity, CRC, Compression, PRODUCER_EPOCH, PRODUCER_ID,
 };
 
 use super::delivery::Outcome;
@@ -91,7 +91,7 @@ impl Batch {
         let bytes = match &mut self.content {
             Content::Filling(builder) => {
                 let (producer, base_sequence) = wanted.unwrap_or(NOBODY);
-                let builder = std::mem::replace(builder, BatchBuilder::new(Default::default()));
+                let builder = std::mem::replace(builder, BatchBuilder::new(Compression::None));
                 builder.build(&BatchIdentity {
                     producer_id: producer.id,
                     producer_epoch: producer.epoch,
@@ -123,7 +123,7 @@ fn renumbered(batch: &[u8], (producer, base_sequence): (ProducerId, i32)) -> Byt
 mod tests {
     use super::*;
     use crate::TopicPartition;
-    use protocol::records::{BatchView, Compression};
+    use protocol::records::BatchView;
 
     #[test]
     fn a_built_batch_can_be_numbered_anew() {

@@ -1,0 +1,5 @@
+//! The library against a broker that misbehaves as a script says, over real sockets.
+
+mod connection;
+mod fake;
+mod producer;
