@@ -123,6 +123,7 @@ impl Broker {
                 config.number("max.connections") as usize,
                 config.number("max.connections.per.ip") as usize,
                 config.number("queued.max.request.bytes") as usize,
+                config.number("fetch.max.bytes") as usize,
             ),
             metrics: Metrics::default(),
             turn: AtomicUsize::new(metadata.view().topic_count()),
@@ -327,7 +328,11 @@ impl Inner {
         }
         match self.create_topic(&wish).await {
             Ok(topic) => tracing::info!("created topic {}, as it was asked for", topic.name),
-            Err(error) if error.code == ErrorCode::TopicAlreadyExists => {}
+            // Somebody else's request makes it; it is about to be in the view.
+            Err(error) if error.code == ErrorCode::TopicAlreadyExists => {
+                let there = |view: &View| view.topic(name).is_some();
+                self.metadata.until(there, APPLIED_WITHIN).await;
+            }
             Err(error) => tracing::warn!("topic {name} could not be created: {error}"),
         }
     }
@@ -358,22 +363,36 @@ impl Inner {
     pub(crate) async fn add_partitions(
         &self,
         name: &str,
+        have: usize,
         plan: &TopicPlan,
     ) -> Result<(), PlanError> {
-        let added = metadata::add_partitions(&self.session, self.reign, name, &plan.replicas);
+        let added = &plan.replicas;
+        let added = metadata::add_partitions(&self.session, self.reign, name, have, added);
         let zxid = added.await.map_err(|error| failed(&error))?;
         self.seen(zxid).await
     }
 
-    /// Replaces a topic's overrides.
+    /// A topic's overrides and their version, newer than the view's if need be.
+    pub(crate) fn overrides(
+        &self,
+        name: &str,
+    ) -> Result<(BTreeMap<String, String>, i32), PlanError> {
+        metadata::overrides(&self.session, name).map_err(|error| failed(&error))
+    }
+
+    /// Replaces a topic's overrides if they are still at that version; false if they are not.
     pub(crate) async fn set_overrides(
         &self,
         name: &str,
         overrides: &BTreeMap<String, String>,
-    ) -> Result<(), PlanError> {
-        let set = metadata::set_overrides(&self.session, self.reign, name, overrides);
-        let zxid = set.await.map_err(|error| failed(&error))?;
-        self.seen(zxid).await
+        version: i32,
+    ) -> Result<bool, PlanError> {
+        let (session, reign) = (&self.session, self.reign);
+        match metadata::set_overrides(session, reign, name, overrides, version).await {
+            Ok(zxid) => self.seen(zxid).await.map(|()| true),
+            Err(WriteError::Conflict) => Ok(false),
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     async fn seen(&self, zxid: u64) -> Result<(), PlanError> {

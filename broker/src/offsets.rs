@@ -87,6 +87,7 @@ impl OffsetsLog for OffsetsTopic {
                 .map_err(|_| ErrorCode::KafkaStorageError)?
                 .map_err(|_| ErrorCode::KafkaStorageError)?
                 .into();
+            let before = offset;
             for batch in records::batches(&bytes) {
                 // The last batch may be cut; the next read begins with it.
                 let Ok(batch) = batch else { break };
@@ -100,6 +101,9 @@ impl OffsetsLog for OffsetsTopic {
                     }
                 }
                 offset = next;
+            }
+            if offset == before {
+                return Err(ErrorCode::CorruptMessage);
             }
         }
     }

@@ -131,8 +131,8 @@ impl Storage {
         self.disk.health().fail(reason);
     }
 
-    /// Tells, now and then, that the disk is full.
-    pub(crate) fn report_full(&self, topic: &str, index: i32, error: &LogError) {
+    /// Tells, now and then, that a full disk, or the like, refuses records.
+    pub(crate) fn report_refusal(&self, topic: &str, index: i32, error: &LogError) {
         let now = now_ms();
         let told = self.full_told_ms.load(Ordering::Relaxed);
         if now - told >= FULL_TOLD_EVERY_MS

@@ -26,6 +26,9 @@ use crate::controller::PlanError;
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
+/// How often a change is tried when others change the same topic.
+const CONFLICTS_MAX: u32 = 20;
+
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -35,7 +38,10 @@ pub(super) async fn describe(
     context: &Context<'_>,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let results = request.resources.into_iter().map(|resource| {
+    let mut seen = BTreeSet::new();
+    let mut resources = request.resources;
+    resources.retain(|one| seen.insert((one.resource_type, one.resource_name.clone())));
+    let results = resources.into_iter().map(|resource| {
         let (error_code, error_message, mut configs) = match describe_one(context, &resource) {
             Ok(configs) => (0, None, configs),
             Err(error) => (error.code.code(), Some(error.message.into()), Vec::new()),
@@ -249,12 +255,31 @@ impl Wish<'_> {
             }
             other => return Err(wrong_type(other)),
         }
-        let view = context.broker.view();
-        let topic = view.topic(self.name).ok_or_else(unknown)?;
+        let broker = context.broker;
+        broker.view().topic(self.name).ok_or_else(unknown)?;
+        // Somebody else may change the same topic: then what they did is built upon.
+        for _ in 0..CONFLICTS_MAX {
+            let (before, version) = broker.overrides(self.name)?;
+            let overrides = self.applied_to(&broker.config, before)?;
+            if self.validate_only || broker.set_overrides(self.name, &overrides, version).await? {
+                return Ok(());
+            }
+        }
+        Err(PlanError::new(
+            ErrorCode::UnknownServerError,
+            "The topic's configuration is being changed by too many at once.",
+        ))
+    }
+
+    fn applied_to(
+        &self,
+        broker: &BrokerConfig,
+        before: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, PlanError> {
         let mut overrides = if self.from_nothing {
             BTreeMap::new()
         } else {
-            topic.overrides.clone()
+            before
         };
         let mut seen = BTreeSet::new();
         for change in &self.changes {
@@ -264,14 +289,11 @@ impl Wish<'_> {
                     format!("Error due to duplicate config keys: {}", change.name),
                 ));
             }
-            apply_change(&context.broker.config, &mut overrides, change)?;
+            apply_change(broker, &mut overrides, change)?;
         }
         check_overrides(&overrides)
             .map_err(|error| PlanError::new(ErrorCode::InvalidConfig, error.to_string()))?;
-        if self.validate_only {
-            return Ok(());
-        }
-        context.broker.set_overrides(self.name, &overrides).await
+        Ok(overrides)
     }
 }
 

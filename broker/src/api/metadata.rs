@@ -1,5 +1,6 @@
 //! Metadata: the brokers, and where topics' partitions are.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use protocol::api::metadata::{
@@ -17,8 +18,16 @@ use crate::metadata::{OFFSETS_TOPIC, Topic, View};
 /// describe, describe and alter configs (KIP-430).
 pub(super) const TOPIC_OPERATIONS: i32 = 3576;
 
-pub(super) async fn handle(context: &Context<'_>, request: MetadataRequest) -> MetadataResponse {
+pub(super) async fn handle(
+    context: &Context<'_>,
+    mut request: MetadataRequest,
+) -> MetadataResponse {
     let broker = context.broker;
+    if let Some(topics) = &mut request.topics {
+        // A topic named a million times is described once.
+        let mut seen = HashSet::new();
+        topics.retain(|topic| seen.insert((topic.topic_id, topic.name.clone())));
+    }
     let version = context.version();
     if let Some(topics) = &request.topics {
         let may_create = (version < 4 || request.allow_auto_topic_creation)

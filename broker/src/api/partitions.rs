@@ -65,5 +65,8 @@ async fn create_one(
     if validate_only {
         return Ok(());
     }
-    context.broker.add_partitions(&asked.name, &plan).await
+    let added = context
+        .broker
+        .add_partitions(&asked.name, have.len(), &plan);
+    added.await
 }

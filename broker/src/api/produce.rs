@@ -9,7 +9,7 @@ use protocol::api::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, TopicProduceResponse,
 };
-use protocol::{ApiKey, ErrorCode, encode_response};
+use protocol::{ApiKey, ErrorCode, Str, encode_response};
 
 use super::Context;
 use crate::metadata::{PartitionInfo, Topic};
@@ -60,7 +60,7 @@ pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> Answer {
             partitions.push(describe(outcome, data.index, topic));
         }
         responses.push(TopicProduceResponse {
-            name: asked.name,
+            name: topic.map_or_else(|| Str::from(&*asked.name), |t| t.wire_name.clone()),
             topic_id: asked.topic_id,
             partition_responses: partitions,
         });

@@ -61,7 +61,7 @@ async fn create_one(
     asked: CreatableTopic,
     validate_only: bool,
 ) -> CreatableTopicResult {
-    let wish = match wish(context, &asked) {
+    let wish = match wish(&asked) {
         Ok(wish) => wish,
         Err(error) => return refused(asked.name, &error),
     };
@@ -78,23 +78,7 @@ async fn create_one(
     }
 }
 
-fn wish(context: &Context<'_>, asked: &CreatableTopic) -> Result<TopicWish, PlanError> {
-    // Below version 4 there is no -1 for "as the broker is configured".
-    let defaults = context.version() >= 4 || !asked.assignments.is_empty();
-    if !defaults && (asked.num_partitions == -1 || asked.replication_factor == -1) {
-        let (code, message) = if asked.num_partitions == -1 {
-            (
-                ErrorCode::InvalidPartitions,
-                "Number of partitions must be larger than 0.",
-            )
-        } else {
-            (
-                ErrorCode::InvalidReplicationFactor,
-                "Replication factor must be larger than 0.",
-            )
-        };
-        return Err(PlanError::new(code, message));
-    }
+fn wish(asked: &CreatableTopic) -> Result<TopicWish, PlanError> {
     let mut overrides = BTreeMap::new();
     for config in &asked.configs {
         let value = config.value.as_ref().ok_or_else(|| {

@@ -76,8 +76,10 @@ impl Follower {
         self.read_cluster(&mut view)?;
         let mut topics = Vec::new();
         for name in self.session.children(znodes::TOPICS)? {
-            if let Some(nodes) = self.read_topic(&name)? {
-                topics.push((name, nodes));
+            match self.read_topic(&name) {
+                Ok(Some(nodes)) => topics.push((name, nodes)),
+                Ok(None) => {}
+                Err(error) => tracing::error!("topic {name} is not served: {error}"),
             }
         }
         let opened = self.open_all(&topics);
@@ -121,7 +123,14 @@ impl Follower {
             topics.extend(before.topics().iter().map(|topic| topic.name.to_string()));
         }
         for name in &topics {
-            let nodes = self.read_topic(name)?;
+            let nodes = match self.read_topic(name) {
+                Ok(nodes) => nodes,
+                Err(error) => {
+                    // The others must not wait for the one that somebody broke.
+                    tracing::error!("topic {name} stays as it was: {error}");
+                    continue;
+                }
+            };
             let old = before.topic(name);
             let kept = old.filter(|old| {
                 nodes
@@ -250,6 +259,7 @@ impl Follower {
             .collect();
         Topic {
             name: name.into(),
+            wire_name: name.into(),
             id: nodes.node.topic_id,
             overrides: nodes.config.config,
             config,

@@ -18,7 +18,7 @@ pub(crate) use follow::{Change, Follower};
 pub(crate) use register::{Registration, register, scaffold};
 pub(crate) use view::{OFFSETS_TOPIC, PartitionInfo, Topic, View};
 pub(crate) use write::{
-    Reign, WriteError, add_partitions, create_topic, delete_topic, set_overrides,
+    Reign, WriteError, add_partitions, create_topic, delete_topic, overrides, set_overrides,
 };
 
 /// The view in force, and who waits for a newer one.
@@ -47,6 +47,20 @@ impl Metadata {
         tokio::time::timeout(limit, seen.wait_for(|now| *now >= zxid))
             .await
             .is_ok_and(|seen| seen.is_ok())
+    }
+
+    /// Completes when the view is as wanted; false if it was not within the limit.
+    pub(crate) async fn until(&self, wanted: impl Fn(&View) -> bool, limit: Duration) -> bool {
+        let mut changed = self.zxid.subscribe();
+        let waiting = async {
+            while !wanted(&self.view.load()) {
+                if changed.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(limit, waiting).await.unwrap_or(false)
     }
 
     fn swap(&self, view: View) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use protocol::ErrorCode;
+use protocol::{ErrorCode, Str};
 use uuid::Uuid;
 
 use crate::config::TopicConfig;
@@ -35,6 +35,8 @@ pub(crate) struct PartitionInfo {
 /// One topic.
 pub(crate) struct Topic {
     pub(crate) name: Arc<str>,
+    /// The same, as answers hold it: a request's own would keep its whole frame in memory.
+    pub(crate) wire_name: Str,
     pub(crate) id: Uuid,
     pub(crate) overrides: BTreeMap<String, String>,
     pub(crate) config: Arc<TopicConfig>,

@@ -84,17 +84,21 @@ pub(crate) async fn create_topic(
     Ok(zxid.0)
 }
 
-/// Gives a topic the partitions after those it has; gives the zxid.
+/// Gives a topic that has `have` partitions those after them; gives the zxid.
 pub(crate) async fn add_partitions(
     session: &Session,
     reign: Reign,
     name: &str,
+    have: usize,
     added: &[Vec<i32>],
 ) -> Result<u64, WriteError> {
     let path = znodes::topic(name);
     let (data, stat) = session.get(&path)?;
     let mut node: TopicNode = serde_json::from_slice(&data)?;
-    let first = node.partitions.len() as i32;
+    if node.partitions.len() != have {
+        return Err(WriteError::Conflict);
+    }
+    let first = have as i32;
     let mut ops = vec![reign.check()];
     for (index, replicas) in (first..).zip(added) {
         node.partitions.insert(index, replicas.clone());
@@ -105,12 +109,23 @@ pub(crate) async fn add_partitions(
     Ok(zxid.0)
 }
 
-/// Replaces a topic's overrides; gives the zxid.
+/// A topic's overrides and their version.
+pub(crate) fn overrides(
+    session: &Session,
+    name: &str,
+) -> Result<(BTreeMap<String, String>, i32), WriteError> {
+    let (data, stat) = session.get(&znodes::topic_config(name))?;
+    let node: ConfigNode = serde_json::from_slice(&data)?;
+    Ok((node.config, stat.version))
+}
+
+/// Replaces a topic's overrides if they are at that version; gives the zxid.
 pub(crate) async fn set_overrides(
     session: &Session,
     reign: Reign,
     name: &str,
     overrides: &BTreeMap<String, String>,
+    version: i32,
 ) -> Result<u64, WriteError> {
     let node = ConfigNode {
         version: 1,
@@ -118,7 +133,7 @@ pub(crate) async fn set_overrides(
     };
     let ops = vec![
         reign.check(),
-        Op::set(znodes::topic_config(name), json(&node), None),
+        Op::set(znodes::topic_config(name), json(&node), Some(version)),
     ];
     let (_, zxid) = session.multi_at(ops).await?;
     Ok(zxid.0)

@@ -149,7 +149,9 @@ impl ConnectionReader {
                 }
             };
             self.broker.metrics.bytes_in.add(frame.len() as u64 + 4);
-            if let Err(reason) = self.request(Reader::new(frame)).await {
+            let done = self.request(Reader::new(frame)).await;
+            frames.handled(place);
+            if let Err(reason) = done {
                 if let Some(reason) = reason {
                     self.broker.metrics.hostile.add(1);
                     tracing::warn!("closing {}: {reason}", self.client.address);

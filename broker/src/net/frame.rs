@@ -16,6 +16,10 @@ use super::limits::{FREE_BYTES, Place};
 const STALL_MAX: Duration = Duration::from_secs(30);
 /// What a connection's buffer starts with, in bytes.
 const BUFFER_MIN: usize = 8 * 1024;
+/// A larger buffer is given back as soon as its request is handled.
+const KEPT_BUFFER_MAX: usize = 4 * 1024 * 1024;
+/// How long a silent connection keeps a buffer of more than [`FREE_BYTES`].
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// The smallest request: key, version, correlation id.
 const REQUEST_MIN: usize = 8;
 
@@ -54,6 +58,8 @@ pub(super) struct Frames {
     /// The largest request that this connection has sent whole: it may have as much again
     /// at once.
     earned: usize,
+    /// Whether bytes of this connection count against the budget of all.
+    holding: bool,
 }
 
 impl Frames {
@@ -65,6 +71,7 @@ impl Frames {
             idle_max,
             timer: Box::pin(tokio::time::sleep(idle_max)),
             earned: 0,
+            holding: false,
         }
     }
 
@@ -77,10 +84,7 @@ impl Frames {
             {
                 self.buffer.advance(4);
                 let frame = self.buffer.split_to(length).freeze();
-                if length > FREE_BYTES {
-                    self.earned = self.earned.max(length + 4);
-                    place.hold(0, Instant::now());
-                }
+                self.earned = self.earned.max(length + 4);
                 return Ok(Some(frame));
             }
             self.make_room(wanted, place)?;
@@ -91,6 +95,17 @@ impl Frames {
                     Err(FrameError::Truncated)
                 };
             }
+        }
+    }
+
+    /// The last request has been handled: what it held counts no more, and a buffer of
+    /// unusual size is given back.
+    pub(super) fn handled(&mut self, place: &Place) {
+        if std::mem::take(&mut self.holding) {
+            place.release();
+        }
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BUFFER_MAX {
+            self.buffer = BytesMut::new();
         }
     }
 
@@ -120,8 +135,11 @@ impl Frames {
         let have = self.buffer.len();
         let missing = wanted.map_or(BUFFER_MIN, |length| (4 + length).saturating_sub(have));
         let step = missing.min(have.max(self.earned)).max(BUFFER_MIN);
-        if have + step > FREE_BYTES && !place.hold(have + step, Instant::now()) {
-            return Err(FrameError::CutOff);
+        if have + step > FREE_BYTES {
+            self.holding = true;
+            if !place.hold(have + step, Instant::now()) {
+                return Err(FrameError::CutOff);
+            }
         }
         // Once the requests before are done with, this takes their memory again.
         if self.buffer.capacity() - have < step.min(BUFFER_MIN / 2).max(missing.min(step)) {
@@ -138,11 +156,20 @@ impl Frames {
         if self.timer.deadline() > since + limit {
             self.timer.as_mut().reset(since + limit);
         }
+        let large = !within && self.buffer.capacity() > FREE_BYTES;
+        let mut rested = !large;
+        let rest = tokio::time::sleep(if large { REST_AFTER } else { limit });
+        tokio::pin!(rest);
         loop {
             tokio::select! {
                 biased;
                 read = self.socket.read_buf(&mut self.buffer) => return Ok(read?),
                 () = place.cut_off() => return Err(FrameError::CutOff),
+                () = &mut rest, if !rested => {
+                    // A silent connection keeps no more than it began with.
+                    self.buffer = BytesMut::with_capacity(BUFFER_MIN);
+                    rested = true;
+                }
                 () = &mut self.timer => {
                     let due = since + limit;
                     if tokio::time::Instant::now() >= due {

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -24,6 +25,8 @@ pub(crate) struct Limits {
     connections_max: usize,
     connections_per_ip_max: usize,
     unfinished_bytes_max: usize,
+    /// The most that one Fetch is answered with, in bytes.
+    pub(crate) fetch_bytes_max: usize,
     state: Mutex<State>,
 }
 
@@ -40,7 +43,14 @@ struct State {
 struct Unfinished {
     bytes: usize,
     last_progress: Instant,
-    cut: Arc<Notify>,
+    cut: Arc<Cut>,
+}
+
+/// That a connection was chosen to make room for others.
+#[derive(Debug, Default)]
+struct Cut {
+    chosen: AtomicBool,
+    notify: Notify,
 }
 
 /// A connection's place among all; given back when dropped.
@@ -49,7 +59,7 @@ pub(crate) struct Place {
     limits: Arc<Limits>,
     ip: IpAddr,
     id: u64,
-    cut: Arc<Notify>,
+    cut: Arc<Cut>,
 }
 
 impl Limits {
@@ -57,11 +67,13 @@ impl Limits {
         connections_max: usize,
         connections_per_ip_max: usize,
         unfinished_bytes_max: usize,
+        fetch_bytes_max: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             connections_max,
             connections_per_ip_max,
             unfinished_bytes_max,
+            fetch_bytes_max,
             state: Mutex::default(),
         })
     }
@@ -83,7 +95,7 @@ impl Limits {
             limits: Arc::clone(self),
             ip,
             id: state.next_id,
-            cut: Arc::new(Notify::new()),
+            cut: Arc::default(),
         })
     }
 
@@ -98,6 +110,9 @@ impl Place {
     /// it held before. May cut off another connection; false if this one itself has to go.
     pub(crate) fn hold(&self, bytes: usize, now: Instant) -> bool {
         let held = bytes.saturating_sub(FREE_BYTES);
+        if held > self.limits.unfinished_bytes_max {
+            return false;
+        }
         let mut state = self.limits.state.lock();
         state.forget(self.id);
         if held == 0 {
@@ -112,7 +127,8 @@ impl Place {
                 return false;
             };
             if let Some(victim) = state.forget(id) {
-                victim.cut.notify_one();
+                victim.cut.chosen.store(true, Ordering::Release);
+                victim.cut.notify.notify_one();
             }
         }
         state.unfinished_bytes += held;
@@ -127,9 +143,18 @@ impl Place {
         true
     }
 
+    /// Counts nothing for this connection any more, as its request has been handled. That it
+    /// was chosen to make room just then is forgotten.
+    pub(crate) fn release(&self) {
+        self.limits.state.lock().forget(self.id);
+        self.cut.chosen.store(false, Ordering::Release);
+    }
+
     /// Completes when this connection was chosen to make room for others.
     pub(crate) async fn cut_off(&self) {
-        self.cut.notified().await;
+        while !self.cut.chosen.load(Ordering::Acquire) {
+            self.cut.notify.notified().await;
+        }
     }
 }
 
@@ -165,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_connection_past_a_limit_is_refused_until_one_leaves() {
-        let limits = Limits::new(2, 1, 0);
+        let limits = Limits::new(2, 1, 0, 0);
         let first = limits.admit(HERE).unwrap();
         assert_eq!(limits.admit(HERE).unwrap_err(), "max.connections.per.ip");
         let other = limits.admit([10, 0, 0, 1].into()).unwrap();
@@ -180,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_request_that_was_silent_longest_makes_room() {
-        let limits = Limits::new(9, 9, 2 * FREE_BYTES);
+        let limits = Limits::new(9, 9, 2 * FREE_BYTES, 0);
         let start = Instant::now();
         let (old, new) = (limits.admit(HERE).unwrap(), limits.admit(HERE).unwrap());
         assert!(old.hold(2 * FREE_BYTES, start));
@@ -188,9 +213,10 @@ mod tests {
         let third = limits.admit(HERE).unwrap();
         assert!(third.hold(2 * FREE_BYTES, start + Duration::from_secs(2)));
         old.cut_off().await;
+        new.release();
         assert!(
-            new.hold(FREE_BYTES, start),
-            "a finished request frees its bytes"
+            third.hold(3 * FREE_BYTES, start),
+            "what is handled frees its bytes"
         );
         assert!(
             !third.hold(4 * FREE_BYTES, start),

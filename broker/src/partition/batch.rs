@@ -14,8 +14,13 @@ use crate::config::{StoredCompression, TopicConfig};
 use crate::log::BatchHeader;
 
 /// The most that a batch may hold uncompressed, in bytes. The walk over it is streamed, so
-/// this bounds its time; only a refusal or a change of compression holds it in memory.
+/// this bounds its time.
 const DECOMPRESSED_MAX: usize = 512 * 1024 * 1024;
+/// The most where the records are held in memory: to name those that are refused, or to
+/// compress them anew.
+const HELD_MAX: usize = 64 * 1024 * 1024;
+/// The most records that a refusal names.
+const BLAMED_MAX: usize = 100;
 
 /// A batch that passed the checks and waits for its place in the log.
 #[derive(Debug)]
@@ -101,14 +106,7 @@ pub(crate) fn check(
         ));
     }
     if records.len() > config.max_message_bytes {
-        return Err(Refusal::new(
-            ErrorCode::MessageTooLarge,
-            format!(
-                "The record batch size in the append is {} bytes which exceeds the maximum configured value of {}.",
-                records.len(),
-                config.max_message_bytes
-            ),
-        ));
+        return Err(too_large(records.len(), config.max_message_bytes));
     }
     if view.is_control() {
         return Err(Refusal::new(
@@ -152,7 +150,7 @@ pub(crate) fn check(
     }
     match config.compression {
         StoredCompression::Always(wanted) if wanted != compression => {
-            recompressed(records, &view, wanted)
+            recompressed(records, &view, wanted, config.max_message_bytes)
         }
         _ => {
             let mut head = *view.head();
@@ -171,14 +169,24 @@ pub(crate) fn check(
     }
 }
 
+fn too_large(bytes: usize, bytes_max: usize) -> Refusal {
+    Refusal::new(
+        ErrorCode::MessageTooLarge,
+        format!(
+            "The record batch size in the append is {bytes} bytes which exceeds the maximum configured value of {bytes_max}."
+        ),
+    )
+}
+
 /// The same records in the compression that the topic is to be stored in.
 fn recompressed(
     records: &Bytes,
     view: &BatchView<'_>,
     wanted: Compression,
+    bytes_max: usize,
 ) -> Result<CheckedBatch, Refusal> {
     let mut builder = BatchBuilder::new(wanted);
-    for record in records::records(records.clone(), DECOMPRESSED_MAX)? {
+    for record in records::records(records.clone(), HELD_MAX)? {
         let record = record?;
         builder.push(
             record.timestamp,
@@ -193,6 +201,9 @@ fn recompressed(
         base_sequence: view.base_sequence(),
         ..BatchIdentity::default()
     });
+    if bytes.len() > bytes_max {
+        return Err(too_large(bytes.len(), bytes_max));
+    }
     Ok(CheckedBatch {
         head: *BatchView::parse(&bytes)?.head(),
         body: bytes.slice(HEADER_LEN..),
@@ -230,19 +241,20 @@ fn check_times(
     ))
 }
 
-/// A refusal that names the records that are to blame.
+/// A refusal that names the first of the records that are to blame.
 fn blame(
     records: &Bytes,
     code: ErrorCode,
     message: &str,
     fault: impl Fn(&records::Record) -> Option<String>,
 ) -> Refusal {
-    let iterated = records::records(records.clone(), DECOMPRESSED_MAX);
+    let iterated = records::records(records.clone(), HELD_MAX);
     let blamed = iterated
         .into_iter()
         .flatten()
         .zip(0..)
         .filter_map(|(record, index)| Some((index, fault(&record.ok()?)?)))
+        .take(BLAMED_MAX)
         .collect();
     Refusal {
         records: blamed,

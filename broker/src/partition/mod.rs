@@ -24,7 +24,7 @@ pub(crate) use fetch_wait::FetchWait;
 pub(crate) use state::{Checkpoint, Online, Replicas};
 
 use crate::config::TopicConfig;
-use crate::log::{self, LogSlice, Sequence};
+use crate::log::{LogError, LogSlice, Sequence};
 use crate::storage::Storage;
 use state::State;
 
@@ -177,18 +177,18 @@ impl Partition {
         Ok(placed)
     }
 
-    /// A full disk refuses this append and may take the next; anything else ends the
-    /// partition's service, and with a device's error that of the whole folder.
-    fn append_failed(&self, mut state: MutexGuard<'_, State>, error: &log::LogError) -> Refusal {
-        let refusal = Refusal::new(ErrorCode::KafkaStorageError, error.to_string());
-        if matches!(error, log::LogError::Full(_)) {
-            self.storage.report_full(&self.topic, self.index, error);
-            return refusal;
+    /// What the disk failed at for good, and what a log cannot be trusted after, ends the
+    /// partition's service. Anything else, a full disk or no descriptor left, refuses this
+    /// append and may take the next.
+    fn append_failed(&self, mut state: MutexGuard<'_, State>, error: &LogError) -> Refusal {
+        let untrusted = matches!(error, LogError::Corrupt { .. } | LogError::Malformed { .. });
+        if untrusted || self.storage.failure().is_some() {
+            tracing::error!("{}-{} is offline: {error}", self.topic, self.index);
+            state.go_offline(error.to_string());
+        } else {
+            self.storage.report_refusal(&self.topic, self.index, error);
         }
-        self.storage
-            .fail(&format!("{}-{}: {error}", self.topic, self.index));
-        state.go_offline(error.to_string());
-        refusal
+        Refusal::new(ErrorCode::KafkaStorageError, error.to_string())
     }
 
     /// Records from `offset` up to the high watermark, at most `max_bytes` of them but
@@ -219,8 +219,8 @@ impl Partition {
         })
     }
 
-    fn read_failed(&self, error: &log::LogError) -> ErrorCode {
-        if let log::LogError::OffsetOutOfRange { .. } = error {
+    fn read_failed(&self, error: &LogError) -> ErrorCode {
+        if let LogError::OffsetOutOfRange { .. } = error {
             return ErrorCode::OffsetOutOfRange;
         }
         tracing::error!("reading {}-{}: {error}", self.topic, self.index);
@@ -306,8 +306,13 @@ impl Partition {
         } else {
             Ok(Vec::new())
         };
+        // A roll leaves something to sync, which an idle partition has no append to ask for.
+        let sync_due = sync_due || (retention && log.unflushed().is_some());
         drop(state);
-        match parked.and(retired) {
+        if let Err(error) = parked {
+            tracing::error!("resting {}-{}: {error}", self.topic, self.index);
+        }
+        match retired {
             Ok(retired) => self.storage.retire(retired, now_ms + delete_delay),
             Err(error) => {
                 tracing::error!("maintaining {}-{}: {error}", self.topic, self.index);
@@ -350,6 +355,8 @@ impl Partition {
                 }
                 self.move_high_watermark(&mut state);
             }
+            // A sync may find its folder gone because the topic was deleted meanwhile.
+            Err(_) if state.log().is_err() => {}
             Err(error) => {
                 self.storage.fail(&format!(
                     "a sync of {}-{} failed: {error}",

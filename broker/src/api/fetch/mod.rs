@@ -18,9 +18,13 @@ use crate::log::LogSlice;
 use crate::metadata::View;
 use crate::net::{Answer, Client, Outgoing};
 use crate::partition::{FetchWait, Partition};
+use crate::time::now_ms;
 
 pub(crate) use session::Sessions;
 use session::{Begun, Told, TopicKey, Wanted};
+
+/// The longest that a poll waits, whatever it asks for.
+const WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// A client that asks for less still gets whole batches, and one that asks for more gets
 /// no more than this in one answer.
@@ -30,14 +34,12 @@ struct Fetch {
     min_bytes: usize,
     max_bytes: usize,
     committed_only: bool,
-    min_one: bool,
 }
 
 pub(super) fn handle(context: &Context<'_>, request: FetchRequest) -> Answer {
     let broker = context.broker;
-    let fresh_id = uuid::Uuid::new_v4().as_fields().0 as i32;
     let version = context.version();
-    let begun = match broker.fetch_sessions.begin(&request, version, fresh_id) {
+    let begun = match broker.fetch_sessions.begin(&request, version, now_ms()) {
         Ok(begun) => begun,
         Err(code) => {
             return context.answer(&FetchResponse {
@@ -46,16 +48,17 @@ pub(super) fn handle(context: &Context<'_>, request: FetchRequest) -> Answer {
             });
         }
     };
-    let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
-    let max_bytes = broker.config.number("fetch.max.bytes") as usize;
+    let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64).min(WAIT_MAX);
+    let max_bytes = (request.max_bytes.max(0) as usize).min(broker.limits.fetch_bytes_max);
     let fetch = Fetch {
         broker: Arc::clone(broker),
         begun,
-        min_bytes: request.min_bytes.max(0) as usize,
-        max_bytes: (request.max_bytes.max(0) as usize).min(max_bytes),
+        // More than the answer may hold would be waited for in vain.
+        min_bytes: (request.min_bytes.max(0) as usize).min(max_bytes),
+        max_bytes,
         committed_only: request.isolation_level == 1,
-        min_one: true,
     };
+    let deadline = Instant::now() + wait;
     let id = context.header.correlation_id;
     let client = context.client.clone();
     Answer::Later(Box::pin(async move {
@@ -118,7 +121,7 @@ impl Fetch {
             let left = self.max_bytes.saturating_sub(read.bytes);
             // The first batch of the first partition that has any is sent whole, or a
             // batch larger than the limits would never be read.
-            let min_one = self.min_one && read.bytes == 0;
+            let min_one = read.bytes == 0;
             let found = read_one(&view, wanted, left, min_one);
             if let Ok(Some(slice)) = &found.outcome {
                 read.bytes += slice.len() as usize;

@@ -9,9 +9,12 @@ use protocol::ErrorCode;
 use protocol::api::fetch::{FetchPartition, FetchRequest};
 use uuid::Uuid;
 
-/// The most partitions that one session remembers; a client that reads more does
-/// without a session.
+/// The most partitions that one fetch may name.
 const PARTITIONS_MAX: usize = 100_000;
+/// The most partitions that all sessions remember together.
+const REMEMBERED_MAX: usize = 1_000_000;
+/// A session that was silent for so long makes room for another.
+const STALE_AFTER_MS: i64 = 120_000;
 
 /// A topic as the request names it: by name below version 13, by id from there on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,10 +45,20 @@ pub(crate) struct Sessions {
 
 #[derive(Debug, Default)]
 struct Cache {
-    by_id: HashMap<i32, (u64, Arc<Mutex<Session>>)>,
+    by_id: HashMap<i32, Cached>,
     /// Ids by when they were used last.
     by_use: BTreeMap<u64, i32>,
     uses: u64,
+    /// Partitions of all sessions, as of their last use.
+    remembered: usize,
+}
+
+#[derive(Debug)]
+struct Cached {
+    used: u64,
+    used_ms: i64,
+    partitions: usize,
+    session: Arc<Mutex<Session>>,
 }
 
 /// What one client reads.
@@ -80,44 +93,27 @@ impl Sessions {
         self.state.lock().by_id.len()
     }
 
-    /// Looks up or makes the request's session and brings it up to date. `fresh_id` is a
-    /// random number that a new session may have.
+    /// Looks up or makes the request's session and brings it up to date.
     pub(super) fn begin(
         &self,
         request: &FetchRequest,
         version: i16,
-        fresh_id: i32,
+        now_ms: i64,
     ) -> Result<Begun, ErrorCode> {
         let ids = version >= 13;
-        let mut cache = self.state.lock();
+        let named: usize = request.topics.iter().map(|t| t.partitions.len()).sum();
+        if named > PARTITIONS_MAX {
+            return Err(ErrorCode::InvalidRequest);
+        }
         if request.session_epoch <= 0 {
-            cache.remove(request.session_id);
-            let mut session = Session {
-                ids,
-                ..Session::default()
-            };
-            session.update(request);
-            let wanted = session.wanted.clone();
-            let kept = request.session_epoch == 0
-                && !wanted.is_empty()
-                && wanted.len() <= PARTITIONS_MAX
-                && self.slots > 0;
-            let session = kept.then(|| {
-                session.next_epoch = 1;
-                let id = cache.unused_id(fresh_id);
-                let session = Arc::new(Mutex::new(session));
-                cache.insert(id, &session, self.slots);
-                (id, session)
-            });
-            return Ok(Begun {
-                wanted,
-                session,
-                incremental: false,
-            });
+            return Ok(self.begin_anew(request, ids, now_ms));
         }
         let id = request.session_id;
-        let session = cache.touch(id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
-        drop(cache);
+        let session = self
+            .state
+            .lock()
+            .touch(id, now_ms)
+            .ok_or(ErrorCode::FetchSessionIdNotFound)?;
         let mut state = session.lock();
         if state.ids != ids {
             return Err(ErrorCode::FetchSessionTopicIdError);
@@ -130,54 +126,113 @@ impl Sessions {
             epoch => epoch + 1,
         };
         state.update(request);
-        if state.wanted.len() > PARTITIONS_MAX {
-            drop(state);
-            self.state.lock().remove(id);
-            return Err(ErrorCode::FetchSessionIdNotFound);
-        }
-        let wanted = state.in_turn();
+        let (wanted, partitions) = (state.in_turn(), state.wanted.len());
         drop(state);
+        let kept = partitions > 0 && self.state.lock().resize(id, partitions);
         Ok(Begun {
             wanted,
-            session: Some((id, session)),
+            session: kept.then_some((id, session)),
             incremental: true,
         })
+    }
+
+    /// A fetch that names all it reads; with epoch 0 it asks for a session.
+    fn begin_anew(&self, request: &FetchRequest, ids: bool, now_ms: i64) -> Begun {
+        if request.session_id != 0 {
+            self.state.lock().remove(request.session_id);
+        }
+        let mut session = Session {
+            ids,
+            next_epoch: 1,
+            ..Session::default()
+        };
+        session.update(request);
+        let wanted = session.wanted.clone();
+        let asked = request.session_epoch == 0 && !wanted.is_empty();
+        let session = asked
+            .then(|| self.state.lock().insert(session, self.slots, now_ms))
+            .flatten();
+        Begun {
+            wanted,
+            session,
+            incremental: false,
+        }
     }
 }
 
 impl Cache {
-    fn unused_id(&self, fresh: i32) -> i32 {
-        let mut id = (fresh & i32::MAX).max(1);
-        while self.by_id.contains_key(&id) {
-            id = (id.wrapping_add(1) & i32::MAX).max(1);
+    /// Keeps a session if there is room or a stale one to make some; a live one is never
+    /// thrown out, or clients would throw out one another for ever.
+    fn insert(
+        &mut self,
+        session: Session,
+        slots: usize,
+        now_ms: i64,
+    ) -> Option<(i32, Arc<Mutex<Session>>)> {
+        let partitions = session.wanted.len();
+        while self.by_id.len() >= slots || self.remembered + partitions > REMEMBERED_MAX {
+            let (_, &oldest) = self.by_use.first_key_value()?;
+            if now_ms - self.by_id.get(&oldest)?.used_ms < STALE_AFTER_MS {
+                return None;
+            }
+            self.remove(oldest);
         }
-        id
+        let id = self.unused_id();
+        self.uses += 1;
+        let session = Arc::new(Mutex::new(session));
+        self.by_use.insert(self.uses, id);
+        self.by_id.insert(
+            id,
+            Cached {
+                used: self.uses,
+                used_ms: now_ms,
+                partitions,
+                session: Arc::clone(&session),
+            },
+        );
+        self.remembered += partitions;
+        Some((id, session))
     }
 
-    fn insert(&mut self, id: i32, session: &Arc<Mutex<Session>>, slots: usize) {
-        while self.by_id.len() >= slots {
-            let Some((_, oldest)) = self.by_use.pop_first() else {
-                break;
-            };
-            self.by_id.remove(&oldest);
+    /// Random, so that a session of the broker's last run is not taken for one of this.
+    fn unused_id(&self) -> i32 {
+        loop {
+            let id = uuid::Uuid::new_v4().as_fields().0 as i32 & i32::MAX;
+            if id != 0 && !self.by_id.contains_key(&id) {
+                return id;
+            }
         }
-        self.uses += 1;
-        self.by_use.insert(self.uses, id);
-        self.by_id.insert(id, (self.uses, Arc::clone(session)));
     }
 
-    fn touch(&mut self, id: i32) -> Option<Arc<Mutex<Session>>> {
-        let (used, session) = self.by_id.get_mut(&id)?;
+    fn touch(&mut self, id: i32, now_ms: i64) -> Option<Arc<Mutex<Session>>> {
+        let cached = self.by_id.get_mut(&id)?;
         self.uses += 1;
-        self.by_use.remove(used);
-        *used = self.uses;
+        self.by_use.remove(&cached.used);
+        cached.used = self.uses;
+        cached.used_ms = now_ms;
         self.by_use.insert(self.uses, id);
-        Some(Arc::clone(session))
+        Some(Arc::clone(&cached.session))
+    }
+
+    /// Notes how many partitions a session has now; false, and it is gone, if that is more
+    /// than there is room for.
+    fn resize(&mut self, id: i32, partitions: usize) -> bool {
+        let Some(cached) = self.by_id.get_mut(&id) else {
+            return false;
+        };
+        self.remembered = self.remembered + partitions - cached.partitions;
+        cached.partitions = partitions;
+        let fits = partitions <= PARTITIONS_MAX && self.remembered <= REMEMBERED_MAX;
+        if !fits {
+            self.remove(id);
+        }
+        fits
     }
 
     fn remove(&mut self, id: i32) {
-        if let Some((used, _)) = self.by_id.remove(&id) {
-            self.by_use.remove(&used);
+        if let Some(cached) = self.by_id.remove(&id) {
+            self.by_use.remove(&cached.used);
+            self.remembered -= cached.partitions;
         }
     }
 }
@@ -311,61 +366,71 @@ mod tests {
             .collect()
     }
 
+    fn opened(sessions: &Sessions, now_ms: i64) -> Option<i32> {
+        let begun = sessions.begin(&request((0, 0), &[(0, 0)]), 12, now_ms);
+        begun.unwrap().session.map(|(id, _)| id)
+    }
+
     #[test]
     fn a_session_remembers_what_is_not_named_again() {
         let sessions = Sessions::new(2);
-        let begun = sessions
-            .begin(&request((0, 0), &[(0, 5), (1, 6)]), 12, 7)
-            .unwrap();
-        let (id, _) = begun.session.clone().unwrap();
-        assert_eq!((id, begun.incremental), (7, false));
-        let mut next = request((7, 1), &[(1, 9)]);
+        let first = request((0, 0), &[(0, 5), (1, 6)]);
+        let begun = sessions.begin(&first, 12, 0).unwrap();
+        assert!(!begun.incremental);
+        let (id, _) = begun.session.unwrap();
+        let mut next = request((id, 1), &[(1, 9)]);
         let begun = sessions.begin(&next, 12, 0).unwrap();
         assert_eq!(offsets(&begun), [(0, 5), (1, 9)]);
         next.session_epoch = 2;
         next.topics.clear();
-        next.forgotten_topics_data = vec![ForgottenTopic {
-            topic: "t".into(),
-            partitions: vec![0],
-            ..Default::default()
-        }];
+        let forgotten = |partitions| {
+            vec![ForgottenTopic {
+                topic: "t".into(),
+                partitions,
+                ..Default::default()
+            }]
+        };
+        next.forgotten_topics_data = forgotten(vec![0]);
         assert_eq!(offsets(&sessions.begin(&next, 12, 0).unwrap()), [(1, 9)]);
+        next.session_epoch = 3;
+        next.forgotten_topics_data = forgotten(vec![1]);
+        let emptied = sessions.begin(&next, 12, 0).unwrap();
+        assert!(emptied.session.is_none(), "a session of nothing is closed");
     }
 
     #[test]
     fn wrong_epochs_unknown_ids_and_mixed_topic_ids_are_told() {
         let sessions = Sessions::new(2);
         let begin = |session, version| {
-            sessions
-                .begin(&request(session, &[(0, 0)]), version, 7)
-                .map(|_| ())
+            let begun = sessions.begin(&request(session, &[(0, 0)]), version, 0);
+            begun.map(|_| ())
         };
         assert_eq!(begin((3, 1), 12), Err(ErrorCode::FetchSessionIdNotFound));
-        begin((0, 0), 12).unwrap();
-        assert_eq!(begin((7, 2), 12), Err(ErrorCode::InvalidFetchSessionEpoch));
-        assert_eq!(begin((7, 1), 13), Err(ErrorCode::FetchSessionTopicIdError));
-        begin((7, 1), 12).unwrap();
-        begin((7, -1), 12).unwrap();
-        assert_eq!(begin((7, 2), 12), Err(ErrorCode::FetchSessionIdNotFound));
+        let id = opened(&sessions, 0).unwrap();
+        assert_eq!(begin((id, 2), 12), Err(ErrorCode::InvalidFetchSessionEpoch));
+        assert_eq!(begin((id, 1), 13), Err(ErrorCode::FetchSessionTopicIdError));
+        begin((id, 1), 12).unwrap();
+        begin((id, -1), 12).unwrap();
+        assert_eq!(begin((id, 2), 12), Err(ErrorCode::FetchSessionIdNotFound));
     }
 
     #[test]
-    fn the_session_used_longest_ago_makes_room() {
+    fn only_a_stale_session_makes_room() {
         let sessions = Sessions::new(2);
-        for id in [1, 2] {
-            sessions.begin(&request((0, 0), &[(0, 0)]), 12, id).unwrap();
-        }
-        sessions.begin(&request((1, 1), &[]), 12, 0).unwrap();
-        sessions.begin(&request((0, 0), &[(0, 0)]), 12, 3).unwrap();
-        assert_eq!(sessions.count(), 2);
-        assert!(sessions.begin(&request((2, 1), &[]), 12, 0).is_err());
-        assert!(sessions.begin(&request((1, 2), &[]), 12, 0).is_ok());
+        let (first, second) = (opened(&sessions, 0), opened(&sessions, 0));
+        assert_eq!(opened(&sessions, 0), None);
+        let touched = request((first.unwrap(), 1), &[]);
+        sessions.begin(&touched, 12, STALE_AFTER_MS).unwrap();
+        assert!(opened(&sessions, STALE_AFTER_MS).is_some());
+        let gone = request((second.unwrap(), 1), &[]);
+        assert!(sessions.begin(&gone, 12, STALE_AFTER_MS).is_err());
+        assert_eq!(opened(&sessions, STALE_AFTER_MS), None);
     }
 
     #[test]
     fn only_news_are_told() {
         let sessions = Sessions::new(1);
-        let begun = sessions.begin(&request((0, 0), &[(0, 0)]), 12, 7).unwrap();
+        let begun = sessions.begin(&request((0, 0), &[(0, 0)]), 12, 0).unwrap();
         let (_, session) = begun.session.unwrap();
         let mut session = session.lock();
         let wanted = &begun.wanted[0];
