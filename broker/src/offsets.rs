@@ -2,6 +2,7 @@
 //! partitions and awaited, and read back whole when a partition is taken over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::ErrorCode;
@@ -13,6 +14,8 @@ use crate::group::OffsetsLog;
 use crate::metadata::{Metadata, OFFSETS_TOPIC};
 use crate::partition::{self, Acks, Partition, Waiter};
 
+/// How long an append may wait for its sync (Kafka's `offsets.commit.timeout.ms`).
+const COMMIT_MAX: Duration = Duration::from_secs(5);
 /// How much of the log is read at a time.
 const READ_BYTES: u32 = 1024 * 1024;
 /// The most that one stored batch may hold; the coordinator's own batches are far smaller.
@@ -64,7 +67,11 @@ impl OffsetsLog for OffsetsTopic {
                 partition.append(&checked, -1, Some(waiter), now_ms)
             });
         appended.map_err(|refusal| refusal.code)?;
-        match acks.done().await.first() {
+        let failed = match tokio::time::timeout(COMMIT_MAX, acks.done()).await {
+            Ok(failed) => failed,
+            Err(_) => acks.give_up(),
+        };
+        match failed.first() {
             Some((_, code)) => Err(*code),
             None => Ok(()),
         }

@@ -1,5 +1,5 @@
-//! Which groups this broker coordinates, and the way of a request to them. The APIs themselves are in `membership`,
-//! `offsets` and `describe`.
+//! Which groups this broker coordinates, and the way of a request to them. The APIs themselves are
+//! in `membership`, `offsets` and `describe`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use super::OffsetsLog;
 use super::core::{Config, Event, Group, Reply, ReplyTo};
 use super::partition::{Clock, Partition};
 
-/// The group coordinator of a broker: all groups whose partition of `__consumer_offsets` it leads. Cheap to clone.
+/// The group coordinator of a broker: all groups whose partition of `__consumer_offsets` it leads.
+/// Cheap to clone.
 pub struct GroupCoordinator<L> {
     pub(super) log: Arc<L>,
     config: Arc<Config>,
@@ -47,8 +48,8 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         partition_of(group, self.log.partition_count())
     }
 
-    /// This broker leads the partition from now on: reads its log, during which requests are told to wait. On an error the
-    /// partition is not coordinated here; the caller may try again.
+    /// This broker leads the partition from now on: reads its log, during which requests are told
+    /// to wait. On an error the partition is not coordinated here; the caller may try again.
     pub async fn load(&self, partition: i32) -> Result<(), ErrorCode> {
         let config = (*self.config).clone();
         let loading = Partition::new(partition, Arc::clone(&self.log), self.clock, config.clone());
@@ -74,8 +75,8 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         loaded
     }
 
-    /// This broker no longer leads the partition: its groups are forgotten, and waiting members sent to the next
-    /// coordinator.
+    /// This broker no longer leads the partition: its groups are forgotten, and waiting members
+    /// sent to the next coordinator.
     pub fn unload(&self, partition: i32) {
         let unloaded = self.partitions.write().remove(&partition);
         if let Some(unloaded) = unloaded {
@@ -90,7 +91,8 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         }
     }
 
-    /// Shows each group that is coordinated here, with its committed offsets, for metrics. Under a lock: be quick.
+    /// Shows each group that is coordinated here, with its committed offsets, for metrics. Under a
+    /// lock: be quick.
     pub fn visit(&self, mut visit: impl FnMut(&str, &Group)) {
         for partition in self.loaded() {
             // What is still loading is not shown, as little as what has just gone.
@@ -137,7 +139,8 @@ pub(super) async fn answer(
     sent?.await.map_err(|_| ErrorCode::NotCoordinator)
 }
 
-/// The partition of a group among `count`: Java's hash of its name, so that Kafka's tools agree with us.
+/// The partition of a group among `count`: Java's hash of its name, so that Kafka's tools agree
+/// with us.
 pub fn partition_of(group: &str, count: i32) -> i32 {
     let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
@@ -152,7 +155,8 @@ mod tests {
 
     #[test]
     fn groups_lie_where_kafka_looks_for_them() {
-        // Java's hashes of these are 0, 101574, -1906497762 and i32::MIN; a crab is its two surrogates.
+        // Java's hashes of these are 0, 101574, -1906497762 and i32::MIN; a crab is its two
+        // surrogates.
         for (group, partition) in [
             ("", 0),
             ("foo", 24),

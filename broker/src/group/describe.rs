@@ -16,7 +16,8 @@ use super::core::{Event, Group, MemberRecord, Reply, State};
 use super::membership::error_of;
 use super::{GroupCoordinator, OffsetsLog};
 
-/// What may be done to a group where nothing is forbidden: read (3), delete (6), describe (8), as a set of bits.
+/// What may be done to a group where nothing is forbidden: read (3), delete (6), describe (8), as a
+/// set of bits.
 const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
 
 impl<L: OffsetsLog> GroupCoordinator<L> {

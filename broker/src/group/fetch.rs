@@ -191,7 +191,8 @@ fn as_group(
     }
 }
 
-/// The answer to a request of before version 8. Version 1 has no place for an error but the partitions.
+/// The answer to a request of before version 8. Version 1 has no place for an error but the
+/// partitions.
 fn alone(
     version: i16,
     answer: OffsetFetchResponseGroup,

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 /// The topic `__consumer_offsets`, and what is known of other topics.
 pub trait OffsetsLog: Send + Sync + 'static {
-    /// Appends keys and values (`None` is a tombstone) to a partition; complete when they are acked as by acks=all.
-    /// There is at most one append to a partition under way.
+    /// Appends keys and values (`None` is a tombstone) to a partition; complete when they are acked
+    /// as by acks=all. There is at most one append to a partition under way.
     fn append(
         &self,
         partition: i32,
@@ -17,14 +17,16 @@ pub trait OffsetsLog: Send + Sync + 'static {
         now_ms: i64,
     ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
 
-    /// Reads a partition from its log start to its end, giving key, value and timestamp of each record in order.
+    /// Reads a partition from its log start to its end, giving key, value and timestamp of each
+    /// record in order.
     fn read_all(
         &self,
         partition: i32,
         each: &mut (dyn FnMut(Bytes, Option<Bytes>, i64) + Send),
     ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
 
-    /// How many partitions the topic has (or will have, before it is created): at least 1, and it never changes.
+    /// How many partitions the topic has (or will have, before it is created): at least 1, and it
+    /// never changes.
     fn partition_count(&self) -> i32;
 
     /// Whether a topic has this partition.

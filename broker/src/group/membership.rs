@@ -1,5 +1,5 @@
-//! JoinGroup, SyncGroup, Heartbeat and LeaveGroup: from the wire's types to the core and back. Whatever outlives a request
-//! is copied out of its frame here.
+//! JoinGroup, SyncGroup, Heartbeat and LeaveGroup: from the wire's types to the core and back.
+//! Whatever outlives a request is copied out of its frame here.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,8 @@ use super::{GroupCoordinator, OffsetsLog, answer};
 const CLIENT_ID_BYTES_MAX: usize = 1024;
 
 impl<L: OffsetsLog> GroupCoordinator<L> {
-    /// JoinGroup; waits until the group's next generation begins. `client_host` is Kafka's form of an address, `/1.2.3.4`.
+    /// JoinGroup; waits until the group's next generation begins. `client_host` is Kafka's form of
+    /// an address, `/1.2.3.4`.
     pub async fn join(
         &self,
         version: i16,

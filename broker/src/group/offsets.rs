@@ -1,5 +1,5 @@
-//! OffsetCommit, OffsetFetch and OffsetDelete: from the wire's types to the core and back. Topics are checked and their ids
-//! turned into names here; the core takes their names' word.
+//! OffsetCommit, OffsetFetch and OffsetDelete: from the wire's types to the core and back. Topics
+//! are checked and their ids turned into names here; the core takes their names' word.
 
 use protocol::Str;
 use protocol::api::offset_commit::{
@@ -57,7 +57,8 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         response
     }
 
-    /// The answer for a topic, as far as it can be given without the group, and what the group must be asked.
+    /// The answer for a topic, as far as it can be given without the group, and what the group must
+    /// be asked.
     fn check_commit(
         &self,
         version: i16,

@@ -1,5 +1,6 @@
-//! One loaded partition of `__consumer_offsets`: its shard behind a short lock, the requests that wait for it, and the two
-//! tasks that serve it, a writer while there is something to write and a timer. The lock is never held over an await.
+//! One loaded partition of `__consumer_offsets`: its shard behind a short lock, the requests that
+//! wait for it, and the two tasks that serve it, a writer while there is something to write and a
+//! timer. The lock is never held over an await.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -50,7 +51,8 @@ impl Clock {
     }
 }
 
-/// A partition that this broker coordinates, from the start of its loading to its unloading. Loaded again, it is another.
+/// A partition that this broker coordinates, from the start of its loading to its unloading. Loaded
+/// again, it is another.
 pub(super) struct Partition<L> {
     id: i32,
     log: Arc<L>,
@@ -114,7 +116,7 @@ impl<L: OffsetsLog> Partition<L> {
                 Ok(None) => {}
                 Err(error) => {
                     unreadable += 1;
-                    warn!(partition = self.id, %error, "a record of __consumer_offsets cannot be read and is skipped");
+                    warn!(partition = self.id, %error, "a record of a group cannot be read and is skipped");
                 }
             }
         };
@@ -158,8 +160,8 @@ impl<L: OffsetsLog> Partition<L> {
         self.wake.notify_one();
     }
 
-    /// Brings an event that asks for an answer. The answer may never come (then the partition was closed), and nobody need
-    /// wait for it (then its client is gone).
+    /// Brings an event that asks for an answer. The answer may never come (then the partition was
+    /// closed), and nobody need wait for it (then its client is gone).
     pub(super) fn ask(
         self: &Arc<Self>,
         event: impl FnOnce(ReplyTo) -> Event,
@@ -201,7 +203,8 @@ impl<L: OffsetsLog> Partition<L> {
             match action {
                 Action::Reply(to, reply) => {
                     if let Some(sender) = inner.waiting.remove(&to) {
-                        // An error means that the client is gone, which is no concern of the group's.
+                        // An error means that the client is gone, which is no concern of the
+                        // group's.
                         let _ = sender.send(reply);
                     }
                 }

@@ -1,5 +1,6 @@
-//! The records of `__consumer_offsets` as bytes: Kafka's schemas, so that Kafka's tools read our log and we read Kafka's.
-//! Written as Kafka 3 and 4 write them (a group as version 3, an offset as version 3 or, with its own expiry, 1).
+//! The records of `__consumer_offsets` as bytes: Kafka's schemas, so that Kafka's tools read our
+//! log and we read Kafka's. Written as Kafka 3 and 4 write them (a group as version 3, an offset as
+//! version 3 or, with its own expiry, 1).
 
 use bytes::Bytes;
 use protocol::internal::{

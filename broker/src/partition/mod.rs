@@ -9,6 +9,8 @@ mod acks;
 mod batch;
 mod fetch_wait;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};

@@ -53,7 +53,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    common::log("warn,milena_cli=info");
+    common::log("warn,milena_cli=info,logship=info");
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failure::exit("logship", Err(error.into())),
@@ -89,7 +89,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
         // Lines wait for as long as it takes; who gives up is the user.
         delivery_timeout: Duration::from_secs(10 * 365 * 24 * 3600),
         max_record_bytes: settings.line_limit + (64 << 10),
-        client: ClientConfig::new(&args.brokers),
+        client: ClientConfig {
+            // How soon the user hears that nobody answers.
+            patience: Duration::from_secs(5),
+            ..ClientConfig::new(&args.brokers)
+        },
         ..ProducerConfig::default()
     })?;
     let stdin = (!dashes.is_empty()).then(|| {

@@ -78,9 +78,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
 
 fn client_hint(error: &ClientError) -> Option<&'static str> {
     match error {
-        ClientError::Connection(_) | ClientError::NoBroker { .. } => Some(
-            "is a broker running there? `milena dev` starts one; --brokers HOST:PORT or MILENA_BROKERS names another",
-        ),
+        ClientError::Connection(_) | ClientError::NoBroker { .. } if error.retriable() => {
+            Some("`milena dev` starts one, --brokers HOST:PORT or MILENA_BROKERS names another")
+        }
         ClientError::Deadline { last, .. } => client_hint(last),
         ClientError::Refused { code, .. } => code_hint(*code),
         _ => None,

@@ -99,7 +99,8 @@ fn escape(chars: &mut std::str::Chars<'_>) -> Result<u8, BadFormat> {
         Some('\\') => b'\\',
         Some('x') => {
             let hex: String = chars.take(2).collect();
-            u8::from_str_radix(&hex, 16).map_err(|_| BadFormat(format!("\\x{hex}")))?
+            let byte = u8::from_str_radix(&hex, 16).ok().filter(|_| hex.len() == 2);
+            byte.ok_or_else(|| BadFormat(format!("\\x{hex}")))?
         }
         other => return Err(BadFormat(format!("\\{}", other.unwrap_or(' ')))),
     })

@@ -118,7 +118,6 @@ impl Produce {
             max_record_bytes: LINE as usize,
             client: client::ClientConfig {
                 auto_create_topics: true,
-                patience: self.timeout,
                 ..self.common.config()
             },
             ..ProducerConfig::default()

@@ -51,7 +51,7 @@ struct Shipping<S> {
     scan_at: Instant,
     /// A scan may take long with many files: the next waits a multiple of that.
     scan_took: Duration,
-    save_at: Instant,
+    saved_at: Instant,
 }
 
 /// Ships until `stop` completes, or, with `settings.once` or standard input alone, until all is shipped.
@@ -80,7 +80,7 @@ pub async fn ship<S: Sink>(
         waiting: None,
         scan_at: now,
         scan_took: Duration::ZERO,
-        save_at: now,
+        saved_at: now,
     };
     let mut stdin_lines = 0;
     tokio::pin!(stop);
@@ -185,11 +185,17 @@ impl<S: Sink> Shipping<S> {
             return Ok(());
         };
         let now = Instant::now();
-        if now < self.save_at && !(idle && self.settings.once) {
+        // When all is shipped there is time to note it down at once, though not for every single line.
+        let due = if idle {
+            self.saved_at + self.settings.checkpoint_every / 10
+        } else {
+            self.saved_at + self.settings.checkpoint_every
+        };
+        if now < due && !(idle && self.settings.once) {
             return Ok(());
         }
         if let Some(saved) = self.follower.take_saved() {
-            self.save_at = now + self.settings.checkpoint_every;
+            self.saved_at = now;
             if let Err(error) = store.save(&saved) {
                 if self.settings.once && idle {
                     return Err(error);

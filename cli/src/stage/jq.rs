@@ -1,7 +1,7 @@
 //! jq expressions over records, by the jaq crates.
 //!
 //! An expression sees the value as `.`, and the rest of the record as `$key`, `$topic`, `$partition`,
-//! `$offset`, `$timestamp` and `$headers`.
+//! `$offset`, `$timestamp` and `$headers`; data that the user names stands under its own name.
 
 use bytes::Bytes;
 use client::ConsumerRecord;
@@ -70,10 +70,28 @@ pub struct Around<'a> {
     pub record: &'a ConsumerRecord,
 }
 
+/// Values that all expressions of a stage see, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Constants {
+    /// With the `$` that jq wants.
+    names: Vec<String>,
+    values: Vec<Val>,
+}
+
+impl Constants {
+    /// Adds JSON under `$name`.
+    pub fn add(&mut self, name: &str, json: &[u8]) -> Result<(), JqError> {
+        self.names.push(format!("${name}"));
+        self.values.push(Input::Json.read(Some(json))?);
+        Ok(())
+    }
+}
+
 /// A compiled expression.
 pub struct Expression {
     code: String,
     filter: Filter<data::JustLut<Val>>,
+    constants: Vec<Val>,
 }
 
 impl std::fmt::Debug for Expression {
@@ -83,7 +101,7 @@ impl std::fmt::Debug for Expression {
 }
 
 impl Expression {
-    pub fn new(code: &str) -> Result<Self, JqError> {
+    pub fn new(code: &str, constants: &Constants) -> Result<Self, JqError> {
         let wrong = |what: String| JqError::Compile {
             code: code.to_owned(),
             what,
@@ -100,7 +118,11 @@ impl Expression {
             .map_err(|errors| wrong(load_error(&errors)))?;
         let filter = Compiler::default()
             .with_funs(funs)
-            .with_global_vars(VARIABLES)
+            .with_global_vars(
+                VARIABLES
+                    .into_iter()
+                    .chain(constants.names.iter().map(String::as_str)),
+            )
             .compile(modules)
             .map_err(|errors| {
                 let undefined = errors.first().and_then(|(_, errors)| errors.first());
@@ -111,6 +133,7 @@ impl Expression {
         Ok(Self {
             code: code.to_owned(),
             filter,
+            constants: constants.values.clone(),
         })
     }
 
@@ -120,7 +143,8 @@ impl Expression {
             code: self.code.clone(),
             what,
         };
-        let ctx = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new(variables(around)));
+        let ctx =
+            Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new(self.variables(around)));
         let mut out = Vec::new();
         for result in self.filter.id.run((ctx, value)) {
             match result {
@@ -140,6 +164,25 @@ impl Expression {
     /// The first output; none if there is none.
     pub fn first(&self, value: Val, around: &Around<'_>) -> Result<Option<Val>, JqError> {
         Ok(self.run(value, around)?.into_iter().next())
+    }
+
+    fn variables(&self, around: &Around<'_>) -> Vec<Val> {
+        let record = around.record;
+        let headers = record
+            .headers
+            .iter()
+            .map(|h| (Val::from(h.key.clone()), text(h.value.as_deref())))
+            .collect();
+        let mut all = vec![
+            text(around.key),
+            Val::from(record.topic.to_string()),
+            integer(i64::from(record.partition)),
+            integer(record.offset),
+            integer(record.timestamp),
+            Val::obj(headers),
+        ];
+        all.extend(self.constants.iter().cloned());
+        all
     }
 }
 
@@ -164,23 +207,6 @@ fn load_error(errors: &jaq_core::load::Errors<&str, ()>) -> String {
             .map_or_else(String::new, |(_, what)| what.clone()),
         None => String::new(),
     }
-}
-
-fn variables(around: &Around<'_>) -> Vec<Val> {
-    let record = around.record;
-    let headers = record
-        .headers
-        .iter()
-        .map(|h| (Val::from(h.key.clone()), text(h.value.as_deref())))
-        .collect();
-    vec![
-        text(around.key),
-        Val::from(record.topic.to_string()),
-        integer(i64::from(record.partition)),
-        integer(record.offset),
-        integer(record.timestamp),
-        Val::obj(headers),
-    ]
 }
 
 fn integer(n: i64) -> Val {
@@ -238,7 +264,8 @@ mod tests {
             key: Some(b"k1"),
             record: &record,
         };
-        let out = Expression::new(code)?.run(Input::Json.read(Some(value.as_bytes()))?, &around)?;
+        let out = Expression::new(code, &Constants::default())?
+            .run(Input::Json.read(Some(value.as_bytes()))?, &around)?;
         Ok(out.iter().map(ToString::to_string).collect())
     }
 
@@ -284,6 +311,22 @@ mod tests {
             ]
             .join("\n"),
         );
+    }
+
+    #[test]
+    fn constants_are_seen_by_their_names() {
+        let mut constants = Constants::default();
+        constants.add("users", br#"[{"name":"ada"}]"#).unwrap();
+        let record = record(b"k", b"1");
+        let around = Around {
+            key: None,
+            record: &record,
+        };
+        let code = "$users[0].name + ($key // \"-\")";
+        let out = Expression::new(code, &constants)
+            .unwrap()
+            .first(Val::Null, &around);
+        assert_eq!(to_value(&out.unwrap().unwrap(), true), "ada-");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod dedupe;
 pub mod exec;
 pub mod jq;
 pub mod pipeline;
+pub mod plan;
 pub mod window;
 
 #[cfg(test)]

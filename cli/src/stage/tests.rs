@@ -6,7 +6,7 @@ use client::{ConsumerRecord, Header, TimestampType, TopicPartition};
 
 use super::dedupe::Seen;
 use super::exec::Exec;
-use super::jq::{Expression, Input};
+use super::jq::{Constants, Expression, Input};
 use super::pipeline::{Dedupe, Parts, Pipeline, Recent};
 use super::window::Shape;
 
@@ -34,7 +34,7 @@ pub(super) fn record(key: &[u8], value: &[u8]) -> ConsumerRecord {
 }
 
 fn jq(code: &str) -> Option<Expression> {
-    Some(Expression::new(code).unwrap())
+    Some(Expression::new(code, &Constants::default()).unwrap())
 }
 
 fn text(bytes: Option<&Bytes>) -> String {

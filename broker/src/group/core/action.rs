@@ -20,7 +20,8 @@ pub struct Token(pub u64);
 pub enum Action {
     /// Answer a request.
     Reply(ReplyTo, Reply),
-    /// Write records after all earlier ones, and tell the end by `Event::Written`. No records: only wait for the earlier.
+    /// Write records after all earlier ones, and tell the end by `Event::Written`. No records: only
+    /// wait for the earlier.
     Append {
         token: Token,
         records: Arc<[Record]>,
@@ -103,7 +104,8 @@ impl SyncReply {
 }
 
 impl Reply {
-    /// This answer, had its write failed with `error`: what was fine is not, what was wrong stays as wrong as it was.
+    /// This answer, had its write failed with `error`: what was fine is not, what was wrong stays
+    /// as wrong as it was.
     pub(super) fn failed(self, error: ErrorCode) -> Self {
         match self {
             Self::Join(reply) => Self::Join(JoinReply::error(reply.member_id, error)),

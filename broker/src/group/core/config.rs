@@ -1,4 +1,5 @@
-//! What an operator can set about groups, by Kafka's names and defaults, and the limits that keep a peer from growing us.
+//! What an operator can set about groups, by Kafka's names and defaults, and the limits that keep a
+//! peer from growing us.
 
 /// The settings of a shard. Times are in milliseconds, sizes in bytes.
 #[derive(Debug, Clone)]
@@ -11,7 +12,8 @@ pub struct Config {
     pub initial_rebalance_delay_ms: i32,
     /// `group.max.size`: the members of one group.
     pub group_members_max: usize,
-    /// How long a member whom no answer has told its id yet may wait in a rebalance (Kafka: five minutes, fixed).
+    /// How long a member whom no answer has told its id yet may wait in a rebalance (Kafka: five
+    /// minutes, fixed).
     pub new_member_join_timeout_ms: i32,
     /// `offset.metadata.max.bytes`, counted like Kafka in UTF-16 units.
     pub offset_metadata_max: usize,
@@ -27,7 +29,8 @@ pub struct Config {
     pub group_metadata_bytes_max: usize,
 }
 
-/// The longest group, member, instance and protocol id in bytes. Kafka's own limit is the wire's (32767).
+/// The longest group, member, instance and protocol id in bytes. Kafka's own limit is the wire's
+/// (32767).
 pub(super) const ID_BYTES_MAX: usize = 4096;
 /// The protocols (assignment strategies) that one member may name.
 pub(super) const PROTOCOLS_MAX: usize = 64;

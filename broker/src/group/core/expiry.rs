@@ -1,12 +1,13 @@
-//! Offsets that nobody has asked to keep: those of groups without members, of topics that members no longer read, and of
-//! deleted topics; and the groups that nothing is left of.
+//! Offsets that nobody has asked to keep: those of groups without members, of topics that members
+//! no longer read, and of deleted topics; and the groups that nothing is left of.
 
 use super::group::{Group, State};
 use super::step::{Step, Then};
 use super::{CommittedOffset, Record};
 
 impl Group {
-    /// Forgets expired offsets by Kafka's rules (KIP-211), and with the last of them the group, if it is empty.
+    /// Forgets expired offsets by Kafka's rules (KIP-211), and with the last of them the group, if
+    /// it is empty.
     pub(super) fn expire_offsets(&mut self, step: &mut Step<'_>) {
         if self.writes > 0 || self.state == State::Dead {
             return;
@@ -58,7 +59,7 @@ impl Group {
     /// Forgets the offsets in a deleted topic.
     pub(super) fn topic_deleted(&mut self, step: &mut Step<'_>, topic: &str) {
         let records = self.offset_tombstones(|name| name == topic);
-        if !records.is_empty() && self.state != State::Dead {
+        if !records.is_empty() {
             self.append(step, records, Then::Nothing);
         }
     }

@@ -1,5 +1,5 @@
-//! A group: its state, its members, and the questions one can ask them. What changes them in answer to requests is in
-//! `join`, `sync`, `leave` and `rebalance`.
+//! A group: its state, its members, and the questions one can ask them. What changes them in answer
+//! to requests is in `join`, `sync`, `leave` and `rebalance`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,8 @@ const CONSUMER: &str = "consumer";
 pub struct Group {
     pub(super) id: String,
     pub(super) state: State,
-    /// When the group entered its state, in milliseconds since the epoch; unknown for groups of old brokers' records.
+    /// When the group entered its state, in milliseconds since the epoch; unknown for groups of old
+    /// brokers' records.
     pub(super) state_since_ms: Option<i64>,
     pub(super) protocol_type: Option<String>,
     pub(super) protocol_name: Option<String>,
@@ -33,7 +34,8 @@ pub struct Group {
     pub(super) pending_syncs: BTreeSet<String>,
     /// When those are thrown out.
     pub(super) sync_deadline_ms: Option<i64>,
-    /// The topics that the members of a consumer group read, where they can be read from the metadata.
+    /// The topics that the members of a consumer group read, where they can be read from the
+    /// metadata.
     pub(super) subscribed: Option<BTreeSet<String>>,
     pub(super) offsets: Offsets,
     /// Offsets with writes under way, and how many.
@@ -110,7 +112,8 @@ pub struct Member {
     pub(super) assignment: Bytes,
     /// Has not been told its id by a JoinGroup answer, so it cannot send heartbeats.
     pub(super) is_new: bool,
-    /// When it counts as gone. None: a join or sync of it waits here, or did when the deadline passed.
+    /// When it counts as gone. None: a join or sync of it waits here, or did when the deadline
+    /// passed.
     pub(super) deadline_ms: Option<i64>,
     pub(super) awaiting_join: Option<ReplyTo>,
     pub(super) awaiting_sync: Option<ReplyTo>,
@@ -134,7 +137,7 @@ impl Member {
         !self.is_new && (self.awaiting_join.is_some() || self.awaiting_sync.is_some())
     }
 
-    fn metadata_bytes(&self) -> usize {
+    pub(super) fn metadata_bytes(&self) -> usize {
         self.protocols
             .iter()
             .map(|(name, metadata)| name.len() + metadata.len())
@@ -171,7 +174,8 @@ impl Group {
         &self.state
     }
 
-    /// What its members have in common, `consumer` for Kafka's consumers; empty for a group that only commits offsets.
+    /// What its members have in common, `consumer` for Kafka's consumers; empty for a group that
+    /// only commits offsets.
     pub fn protocol_type(&self) -> &str {
         self.protocol_type.as_deref().unwrap_or_default()
     }
@@ -225,7 +229,8 @@ impl Group {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 
-    /// Whether a topic's offsets must stay because members read it. Metadata that cannot be read may mean any topic.
+    /// Whether a topic's offsets must stay because members read it. Metadata that cannot be read
+    /// may mean any topic.
     pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
         self.subscribed
             .as_ref()
@@ -269,7 +274,8 @@ impl Group {
         }
     }
 
-    /// Whether someone with these protocols could be a member: one of them must be known to all others.
+    /// Whether someone with these protocols could be a member: one of them must be known to all
+    /// others.
     pub(super) fn supports(&self, protocol_type: &str, protocols: &[(String, Bytes)]) -> bool {
         if self.state == State::Empty {
             return !protocol_type.is_empty() && !protocols.is_empty();

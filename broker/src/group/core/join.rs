@@ -45,7 +45,9 @@ impl Group {
         }
         if !self.has_room_for(step.config, &request) {
             self.drop_member(step, &member_id);
-            return step.refuse_join(to, "", ErrorCode::GroupMaxSizeReached);
+            step.refuse_join(to, "", ErrorCode::GroupMaxSizeReached);
+            self.complete_if_all_joined(step);
+            return;
         }
         if !self.supports(&request.protocol_type, &request.protocols) {
             return step.refuse_join(to, member_id, ErrorCode::InconsistentGroupProtocol);
@@ -60,16 +62,20 @@ impl Group {
         }
     }
 
-    /// Kafka's rule for `group.max.size`: whoever waits already stays; in a rebalance the last to come are left out.
-    /// The same error guards the group's bytes.
+    /// Kafka's rule for `group.max.size`: whoever waits already stays; in a rebalance the last to
+    /// come are left out. The same error guards the group's bytes.
     fn has_room_for(&self, config: &Config, request: &JoinRequest) -> bool {
-        if self.metadata_bytes() + metadata_bytes(request) > config.group_metadata_bytes_max {
+        let known = self.members.get(&request.member_id);
+        let others = self.metadata_bytes() - known.map_or(0, Member::metadata_bytes);
+        if others + metadata_bytes(request) > config.group_metadata_bytes_max {
             return false;
         }
         let max = config.group_members_max;
-        let known = self.members.get(&request.member_id);
         match self.state {
-            State::Empty | State::Dead => self.pending_joins.len() < max,
+            State::Empty | State::Dead => {
+                self.pending_joins.contains_key(&request.member_id)
+                    || self.pending_joins.len() < max
+            }
             State::PreparingRebalance { .. } => {
                 known.is_some_and(|member| member.awaiting_join.is_some())
                     || self.joins_waiting() < max
@@ -113,7 +119,8 @@ impl Group {
             State::PreparingRebalance { .. } => self.update_and_rebalance(step, request, to),
             // The answer to its first join may have been lost.
             State::CompletingRebalance { .. } if same => step.join(to, self.joined(&id)),
-            // A leader joins again when something changed that metadata does not tell, such as a topic's partitions.
+            // A leader joins again when something changed that metadata does not tell, such as a
+            // topic's partitions.
             State::Stable if same && !self.is_leader(&id) => step.join(to, self.joined(&id)),
             State::CompletingRebalance { .. } | State::Stable => {
                 self.update_and_rebalance(step, request, to);
@@ -189,7 +196,8 @@ impl Group {
         }
     }
 
-    /// A static member came back under no id: its former self is fenced, its assignment stays with it.
+    /// A static member came back under no id: its former self is fenced, its assignment stays with
+    /// it.
     fn replace_static_member(
         &mut self,
         step: &mut Step<'_>,
@@ -241,7 +249,8 @@ impl Group {
             State::Stable => {
                 self.rebalance_or_complete(step);
             }
-            // The leader may be assigning to the old id at this moment, so nothing less than a new generation will do.
+            // The leader may be assigning to the old id at this moment, so nothing less than a new
+            // generation will do.
             State::CompletingRebalance { .. } => {
                 self.prepare_rebalance(step);
             }
@@ -275,6 +284,8 @@ impl Group {
         let Some(to) = member.awaiting_join.take() else {
             return;
         };
+        // Its session may have ended while it waited for the log.
+        member.deadline_ms = Some(step.after_ms(member.session_timeout_ms));
         match result {
             Ok(()) if can_skip_assignment => {
                 let skip_assignment = self.is_leader(&member_id);
@@ -286,7 +297,8 @@ impl Group {
                     },
                 );
             }
-            // Told that it leads, an old client would assign anew. So it is told of the leader as it was, who is gone.
+            // Told that it leads, an old client would assign anew. So it is told of the leader as
+            // it was, who is gone.
             Ok(()) => {
                 let leader = was_led_by.unwrap_or_default();
                 step.join(

@@ -1,4 +1,5 @@
-//! The coordinator's decisions, with nothing that acts: no clock, no log, no randomness, no waiting.
+//! The coordinator's decisions, with nothing that acts: no clock, no log, no randomness, no
+//! waiting.
 //!
 //! ```text
 //!            Event (a request, a finished write, a passed deadline), Now
@@ -10,8 +11,9 @@
 //!            Action::Reply (to a waiting request)   Action::Append (records for the log)
 //! ```
 //!
-//! What a group is in memory is soft: the log holds its last stable generation. Committed offsets change only when the log
-//! has them. A request whose answer depends on a write is answered when [`Event::Written`] tells how the write went.
+//! What a group is in memory is soft: the log holds its last stable generation. Committed offsets
+//! change only when the log has them. A request whose answer depends on a write is answered when
+//! [`Event::Written`] tells how the write went.
 
 mod action;
 mod config;

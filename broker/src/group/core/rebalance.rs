@@ -1,4 +1,5 @@
-//! From one generation to the next: asking members to join again, waiting for them, and what becomes of those who do not.
+//! From one generation to the next: asking members to join again, waiting for them, and what
+//! becomes of those who do not.
 
 use protocol::error::ErrorCode;
 use tracing::{debug, info};
@@ -11,7 +12,8 @@ use super::{Record, Token};
 const RETRY_MS_MIN: i32 = 1_000;
 
 impl Group {
-    /// The members have changed: a rebalance begins, or the one that waits for them may be complete.
+    /// The members have changed: a rebalance begins, or the one that waits for them may be
+    /// complete.
     pub(super) fn rebalance_or_complete(&mut self, step: &mut Step<'_>) -> Option<Token> {
         match self.state {
             State::Empty | State::CompletingRebalance { .. } | State::Stable => {
@@ -50,7 +52,8 @@ impl Group {
         self.complete_if_all_joined(step)
     }
 
-    /// Ends the wait for members when none is missing. A first rebalance waits for members that nobody knows of.
+    /// Ends the wait for members when none is missing. A first rebalance waits for members that
+    /// nobody knows of.
     pub(super) fn complete_if_all_joined(&mut self, step: &mut Step<'_>) -> Option<Token> {
         let waits = matches!(self.state, State::PreparingRebalance { first: None, .. });
         if waits && self.all_joined() {
@@ -127,7 +130,8 @@ impl Group {
                 group: self.id.clone(),
                 value: Some(self.record(None)),
             };
-            // Should this write fail, the log holds a generation whose members will expire: no harm.
+            // Should this write fail, the log holds a generation whose members will expire: no
+            // harm.
             return Some(self.append(step, vec![record], Then::Nothing));
         }
         info!(
@@ -227,7 +231,8 @@ impl Group {
         }
     }
 
-    /// Like `complete_if_all_joined`, but ends a first rebalance, too: Kafka does so when a member is lost.
+    /// Like `complete_if_all_joined`, but ends a first rebalance, too: Kafka does so when a member
+    /// is lost.
     fn complete_join_if_all_there(&mut self, step: &mut Step<'_>) {
         if self.state.preparing() && self.all_joined() {
             self.complete_join(step);
@@ -322,7 +327,8 @@ impl Group {
     }
 }
 
-/// What a client is told of a failed write, so that it tries again, here or at the new coordinator, as by Kafka.
+/// What a client is told of a failed write, so that it tries again, here or at the new coordinator,
+/// as by Kafka.
 fn told(error: ErrorCode) -> ErrorCode {
     match error {
         ErrorCode::UnknownTopicOrPartition

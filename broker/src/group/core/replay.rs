@@ -41,8 +41,8 @@ impl Shard {
         }
     }
 
-    /// The log has been read to its end: sessions start anew, so that members have time to find their way here.
-    /// Returns what must be done at once.
+    /// The log has been read to its end: sessions start anew, so that members have time to find
+    /// their way here. Returns what must be done at once.
     pub fn loaded(&mut self, now: Now) -> Vec<super::Action> {
         self.groups
             .retain(|_, group| group.persisted || !group.offsets.is_empty());

@@ -38,11 +38,13 @@ pub enum Event {
     DeleteOffsets(DeleteOffsetsRequest, ReplyTo),
     /// One group of a DeleteGroups.
     DeleteGroup { group: String, reply_to: ReplyTo },
-    /// Answered when all writes of the group that are under way have ended: an OffsetFetch that requires stable offsets.
+    /// Answered when all writes of the group that are under way have ended: an OffsetFetch that
+    /// requires stable offsets.
     Settle { group: String, reply_to: ReplyTo },
     /// A topic was deleted, and its committed offsets with it.
     TopicDeleted(String),
-    /// A write that was asked for by `Action::Append` has ended. Writes end in the order in which they were asked for.
+    /// A write that was asked for by `Action::Append` has ended. Writes end in the order in which
+    /// they were asked for.
     Written(Token, Result<(), ErrorCode>),
     /// Time has passed (see `Shard::next_deadline`).
     Tick,
@@ -90,7 +92,8 @@ pub struct LeaveRequest {
     pub members: Vec<Leaver>,
 }
 
-/// Who leaves: a member by its id, or by instance id alone when an administrator removes a static member.
+/// Who leaves: a member by its id, or by instance id alone when an administrator removes a static
+/// member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaver {
     pub member_id: String,

@@ -1,4 +1,5 @@
-//! The groups of one partition of `__consumer_offsets`: events find their group here, and deadlines their time.
+//! The groups of one partition of `__consumer_offsets`: events find their group here, and deadlines
+//! their time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,8 @@ use super::{
 pub struct Shard {
     config: Config,
     pub(super) groups: BTreeMap<String, Group>,
-    /// Groups by the moment at which to look at them. It may come too early, as heartbeats move deadlines; never too late.
+    /// Groups by the moment at which to look at them. It may come too early, as heartbeats move
+    /// deadlines; never too late.
     queue: BTreeSet<(i64, String)>,
     writes: Writes,
     expire_offsets_at_ms: i64,
@@ -53,7 +55,8 @@ impl Shard {
             })
     }
 
-    /// Everything that waits here is sent away with `error`: the partition is led elsewhere from now on.
+    /// Everything that waits here is sent away with `error`: the partition is led elsewhere from
+    /// now on.
     pub fn abandon(&mut self, error: ErrorCode) -> Vec<Action> {
         let mut actions = Vec::new();
         for (id, member) in self
@@ -295,7 +298,8 @@ impl Shard {
         }
     }
 
-    /// Lets a group take a step, then sees to its place in the queue, or its end. False if there is no such group.
+    /// Lets a group take a step, then sees to its place in the queue, or its end. False if there is
+    /// no such group.
     fn with(
         &mut self,
         now: Now,
@@ -335,7 +339,8 @@ impl Shard {
 }
 
 impl Group {
-    /// Does what time alone asks for. One thing may follow from another, but no deadline sets an earlier one.
+    /// Does what time alone asks for. One thing may follow from another, but no deadline sets an
+    /// earlier one.
     fn deadlines_passed(&mut self, step: &mut Step<'_>) {
         let now_ms = step.now.ticks_ms;
         let expired: Vec<String> = self
@@ -353,7 +358,8 @@ impl Group {
         for id in expired {
             self.session_expired(step, &id);
         }
-        if matches!(self.state, State::PreparingRebalance { deadline_ms, .. } if deadline_ms <= now_ms)
+        if let State::PreparingRebalance { deadline_ms, .. } = self.state
+            && deadline_ms <= now_ms
         {
             self.rebalance_deadline_passed(step);
         }

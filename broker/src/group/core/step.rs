@@ -1,4 +1,5 @@
-//! One step of the machine: where a decision finds the time and the settings, and leaves its wishes.
+//! One step of the machine: where a decision finds the time and the settings, and leaves its
+//! wishes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! Which topics a consumer's metadata subscribes to: the head of the client's own `ConsumerProtocolSubscription`, the one
-//! thing in members' metadata that a coordinator looks into.
+//! Which topics a consumer's metadata subscribes to: the head of the client's own
+//! `ConsumerProtocolSubscription`, the one thing in members' metadata that a coordinator looks
+//! into.
 
 use std::collections::BTreeSet;
 

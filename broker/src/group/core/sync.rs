@@ -1,4 +1,5 @@
-//! SyncGroup and Heartbeat: the leader's assignment on its way to the members, and their signs of life.
+//! SyncGroup and Heartbeat: the leader's assignment on its way to the members, and their signs of
+//! life.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +45,8 @@ impl Group {
                     step.refuse_sync(earlier, ErrorCode::RebalanceInProgress);
                 }
                 self.has_synced(&id);
-                // What is written is what will be: a leader that repeats itself waits for its first word.
+                // What is written is what will be: a leader that repeats itself waits for its first
+                // word.
                 if self.is_leader(&id) && saving.is_none() {
                     let value = Some(self.record(Some(&assignments)));
                     let record = Record::Group {
@@ -95,7 +97,8 @@ impl Group {
         }
     }
 
-    /// The write of a leader's assignment has ended. It counts if the group still waits for that very write.
+    /// The write of a leader's assignment has ended. It counts if the group still waits for that
+    /// very write.
     pub(super) fn stabilise(
         &mut self,
         step: &mut Step<'_>,
