@@ -12,4 +12,5 @@ pub mod load;
 pub mod process;
 pub mod random;
 pub mod raw;
+pub mod segment;
 pub mod wait;
