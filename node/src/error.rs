@@ -36,8 +36,8 @@ pub enum NodeError {
     HttpBind { address: String, source: io::Error },
     #[error("the disk of {} failed, and nothing more is written to it: {reason}; what was acknowledged before is safe as far as the disk kept it", path.display())]
     DiskFailed { path: PathBuf, reason: Arc<str> },
-    #[error("signals cannot be received: {0}")]
-    Signals(io::Error),
+    #[error("the system refuses threads or signals: {0}")]
+    Runtime(io::Error),
 }
 
 impl From<CoordError> for NodeError {

@@ -15,7 +15,7 @@ mod start;
 
 pub use config::Config;
 pub use error::NodeError;
-pub use run::{run_until_told_to_stop, runtime};
+pub use run::run;
 pub use start::Node;
 
 /// The version of this build.

@@ -137,14 +137,24 @@ impl BrokerConfig {
     }
 }
 
-/// Kafka's keys in hours and minutes as those in milliseconds that they stand for.
+/// Kafka's keys in hours and minutes, with those in milliseconds that they stand for.
+const IN_OTHER_UNITS: &[(&str, &str, i64)] = &[
+    ("log.retention.hours", "log.retention.ms", 3_600_000),
+    ("log.retention.minutes", "log.retention.ms", 60_000),
+    ("log.roll.hours", "log.roll.ms", 3_600_000),
+    ("log.roll.jitter.hours", "log.roll.jitter.ms", 3_600_000),
+];
+
+/// The key that a key stands for, which is itself unless it is one in hours or minutes.
+pub fn key_meant(name: &str) -> &str {
+    let other = IN_OTHER_UNITS.iter().find(|(other, ..)| *other == name);
+    other.map_or(name, |(_, meant, _)| meant)
+}
+
 fn in_milliseconds(name: &str, value: &str) -> Result<(String, String), ConfigError> {
-    let (target, factor) = match name {
-        "log.retention.hours" => ("log.retention.ms", 3_600_000),
-        "log.retention.minutes" => ("log.retention.ms", 60_000),
-        "log.roll.hours" => ("log.roll.ms", 3_600_000),
-        "log.roll.jitter.hours" => ("log.roll.jitter.ms", 3_600_000),
-        _ => return Ok((name.to_owned(), value.to_owned())),
+    let other = IN_OTHER_UNITS.iter().find(|(other, ..)| *other == name);
+    let Some(&(_, target, factor)) = other else {
+        return Ok((name.to_owned(), value.to_owned()));
     };
     let number: i64 = value.trim().parse().map_err(|_| ConfigError::BadValue {
         name: name.to_owned(),

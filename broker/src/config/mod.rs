@@ -5,7 +5,7 @@ mod broker;
 mod definition;
 mod topic;
 
-pub use broker::{BROKER_KEYS, BrokerConfig};
+pub use broker::{BROKER_KEYS, BrokerConfig, key_meant};
 pub use definition::{Check, ConfigError, Definition, Kind};
 pub use topic::{
     StoredCompression, TOPIC_KEYS, TopicConfig, check_overrides, definition, in_force,

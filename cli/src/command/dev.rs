@@ -1,11 +1,11 @@
 //! `milena dev`.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::Context;
 use clap::Args;
-use node::{Node, VERSION};
+use node::VERSION;
 
 use super::serve::{Settings, start_logging};
 
@@ -42,10 +42,12 @@ impl Dev {
             .prefix("milena-dev-")
             .tempdir()
             .context("cannot make a folder for the data")?;
+        let kafka = Port::look_at(KAFKA_PORT, self.listen.is_some());
+        let http = Port::look_at(HTTP_PORT, self.http_listen.is_some());
         let prompt = (PROMPT.0.to_owned(), PROMPT.1.to_owned());
         let settings = Settings {
-            listen: Some(self.listen.unwrap_or_else(|| address(KAFKA_PORT))),
-            http_listen: Some(self.http_listen.unwrap_or_else(|| address(HTTP_PORT))),
+            listen: Some(self.listen.unwrap_or_else(|| kafka.address())),
+            http_listen: Some(self.http_listen.unwrap_or_else(|| http.address())),
             data: Some(data.path().to_string_lossy().into_owned()),
             log: self.log.or_else(|| {
                 std::env::var_os("MILENA_LOG")
@@ -57,24 +59,46 @@ impl Dev {
         };
         let loaded = settings.load(None)?;
         start_logging(&loaded)?;
-        let runtime = node::runtime(loaded.config.threads)?;
-        let outcome = runtime.block_on(async {
-            let node = Node::start(loaded.config).await?;
-            let welcome = welcome(node.address(), node.http_address(), &program());
-            io::stdout().write_all(welcome.as_bytes())?;
-            Ok(node::run_until_told_to_stop(node).await?)
+        let program = program();
+        let outcome = node::run(loaded.config, |node| {
+            let welcome = welcome(
+                (node.address(), kafka),
+                (node.http_address(), http),
+                &program,
+            );
+            // Nobody may be reading it.
+            let _ = io::stdout().write_all(welcome.as_bytes());
         });
-        // Nobody may use a file of the folder while it is removed.
-        drop(runtime);
         data.close().context("cannot remove the data folder")?;
-        outcome
+        Ok(outcome?)
     }
 }
 
-/// The port on this machine, or a free one if somebody has it.
-fn address(port: u16) -> String {
-    let free = TcpListener::bind(("127.0.0.1", port)).is_ok();
-    format!("127.0.0.1:{}", if free { port } else { 0 })
+/// One of the usual ports.
+#[derive(Debug, Clone, Copy)]
+struct Port {
+    usual: u16,
+    /// Somebody has it, and the node gets a free one.
+    taken: bool,
+}
+
+impl Port {
+    fn look_at(usual: u16, other_asked_for: bool) -> Self {
+        let taken = !other_asked_for && TcpListener::bind((Ipv4Addr::LOCALHOST, usual)).is_err();
+        Self { usual, taken }
+    }
+
+    fn address(self) -> String {
+        format!("127.0.0.1:{}", if self.taken { 0 } else { self.usual })
+    }
+
+    fn note(self) -> String {
+        if self.taken {
+            format!(" (somebody has {})", self.usual)
+        } else {
+            String::new()
+        }
+    }
 }
 
 /// How the program was called, so that the commands shown can be typed as they stand.
@@ -85,28 +109,72 @@ fn program() -> String {
         .unwrap_or_else(|| "milena".to_owned())
 }
 
-fn welcome(kafka: SocketAddr, http: SocketAddr, program: &str) -> String {
-    let (brokers, taken) = if kafka.port() == KAFKA_PORT {
-        (String::new(), "")
+fn welcome(kafka: (SocketAddr, Port), http: (SocketAddr, Port), program: &str) -> String {
+    let (address, port) = kafka;
+    let brokers = if address.port() == KAFKA_PORT {
+        String::new()
     } else {
-        (
-            format!(" --brokers {kafka}"),
-            " (another port than 9092, which is taken or was not asked for)",
-        )
+        format!(" --brokers {address}")
     };
     format!(
         "\
 Milena {VERSION}: a throwaway node. Its data is gone when it stops, which Ctrl-C does.
 
-  Kafka    {kafka}{taken}
-  metrics  http://{http}/metrics
+  Kafka    {address}{}
+  metrics  http://{}/metrics{}
 
 Try, in another terminal:
 
   {program} topic create hello --partitions 3{brokers}
   echo 'hello, world' | {program} produce hello{brokers}
-  {program} consume hello --from start{brokers}
-  kcat -b {kafka} -t hello -C -e
-"
+  {program} consume hello --from start --until-end{brokers}
+  kcat -b {address} -t hello -C -e
+
+",
+        port.note(),
+        http.0,
+        http.1.note(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_shown_work_as_they_stand() {
+        let port = |usual, taken| Port { usual, taken };
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let usual = welcome(
+            (at(9092), port(9092, false)),
+            (at(9464), port(9464, false)),
+            "milena",
+        );
+        expect![[r"
+            Milena 0.1.0: a throwaway node. Its data is gone when it stops, which Ctrl-C does.
+
+              Kafka    127.0.0.1:9092
+              metrics  http://127.0.0.1:9464/metrics
+
+            Try, in another terminal:
+
+              milena topic create hello --partitions 3
+              echo 'hello, world' | milena produce hello
+              milena consume hello --from start --until-end
+              kcat -b 127.0.0.1:9092 -t hello -C -e
+
+        "]]
+        .assert_eq(&usual);
+        let elsewhere = welcome(
+            (at(4000), port(9092, true)),
+            (at(4001), port(9464, true)),
+            "target/release/milena",
+        );
+        assert!(elsewhere.contains("  Kafka    127.0.0.1:4000 (somebody has 9092)\n"));
+        assert!(elsewhere.contains(
+            "  target/release/milena topic create hello --partitions 3 --brokers 127.0.0.1:4000\n"
+        ));
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::Args;
 use node::config::{KAFKA_PREFIX, Loaded, load};
-use node::{Node, logging};
+use node::logging;
 
 /// Run a node: a broker with its coordination service
 ///
@@ -114,11 +114,7 @@ impl Serve {
             return Ok(());
         }
         start_logging(&loaded)?;
-        let config = loaded.config;
-        node::runtime(config.threads)?.block_on(async {
-            let node = Node::start(config).await?;
-            Ok(node::run_until_told_to_stop(node).await?)
-        })
+        Ok(node::run(loaded.config, |_| ())?)
     }
 }
 

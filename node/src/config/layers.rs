@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use broker::config::ConfigError as KafkaError;
+use broker::config::{ConfigError as KafkaError, key_meant};
 use toml::{Table, Value};
 
 use super::setting::{FILE_VARIABLE, KAFKA_PREFIX, KAFKA_VARIABLE_PREFIX, SETTINGS};
@@ -74,7 +74,7 @@ impl Loaded {
     fn set(&mut self, name: String, value: &str, origin: Origin) -> Result<(), ConfigError> {
         match self.config.set(&name, value) {
             Ok(()) => {
-                self.origins.insert(name, origin);
+                self.note(&name, origin);
                 Ok(())
             }
             Err(reason) => Err(ConfigError::Setting {
@@ -83,6 +83,15 @@ impl Loaded {
                 reason: Box::new(reason),
             }),
         }
+    }
+
+    /// Notes where a setting came from, under the name that it is shown by.
+    fn note(&mut self, name: &str, origin: Origin) {
+        let name = match name.strip_prefix(KAFKA_PREFIX) {
+            Some(key) => format!("{KAFKA_PREFIX}{}", key_meant(key)),
+            None => name.to_owned(),
+        };
+        self.origins.insert(name, origin);
     }
 
     fn read(&mut self, path: &Path) -> Result<(), ConfigError> {
@@ -149,7 +158,7 @@ impl Loaded {
             };
             match self.config.set(&name, &value) {
                 Ok(()) => {
-                    self.origins.insert(name, Origin::Variable(variable));
+                    self.note(&name, Origin::Variable(variable));
                 }
                 // Not refused: an orchestrator makes variables of its own for a service of
                 // this name (MILENA_KAFKA_SERVICE_HOST), and the node must start all the same.
