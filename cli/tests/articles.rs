@@ -16,8 +16,12 @@ mod feeds;
 struct Nothing;
 
 impl Recent for Nothing {
-    async fn recent(&mut self, _: usize) -> Result<Vec<ConsumerRecord>, String> {
-        Ok(Vec::new())
+    async fn recent(
+        &mut self,
+        _: usize,
+        _: &mut (dyn FnMut(ConsumerRecord) + Send),
+    ) -> Result<(), String> {
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ pub mod position;
 pub mod produce;
 pub mod reset;
 pub mod serve;
+pub mod stage;
 pub mod topic;
 
 use clap::{Parser, Subcommand};
@@ -50,6 +51,7 @@ pub enum Command {
     Produce(produce::Produce),
     Consume(consume::Consume),
     Group(group::GroupCommand),
+    Stage(Box<stage::StageCommand>),
     Completion(completion::Completion),
 }
 
@@ -61,6 +63,7 @@ impl Command {
             Self::Produce(command) => command.run().await,
             Self::Consume(command) => command.run().await,
             Self::Group(command) => command.run().await,
+            Self::Stage(command) => command.run().await,
             Self::Completion(command) => command.run(),
         }
     }

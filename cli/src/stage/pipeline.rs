@@ -1,6 +1,8 @@
 //! What `milena stage` does to a record, as one step for the client's stage loop: filter, map, key, an
 //! external program, dedupe, and counts over windows, in this order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -15,11 +17,12 @@ use super::window::{Added, Count, Shape, Windows};
 /// What a stage put out last, in an earlier run: from it the step learns what it has done already, so that
 /// records which come again after a crash are not taken for new ones.
 pub trait Recent: Send {
-    /// The last `n` records of the output, in any order.
+    /// Hands the last `n` records of each partition of the output to `each`, in order within a partition.
     fn recent(
         &mut self,
         n: usize,
-    ) -> impl Future<Output = Result<Vec<ConsumerRecord>, String>> + Send;
+        each: &mut (dyn FnMut(ConsumerRecord) + Send),
+    ) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// The parts of a pipeline; each may be missing.
@@ -50,6 +53,34 @@ pub struct Dedupe {
     pub seen: Seen,
 }
 
+impl Dedupe {
+    /// The bytes by which `made` is compared.
+    fn identity(
+        &self,
+        input: Input,
+        made: &Made,
+        record: &ConsumerRecord,
+    ) -> Result<Bytes, JqError> {
+        let Some(by) = &self.by else {
+            let plain = made.key.clone().or_else(|| made.value.clone());
+            return Ok(plain.unwrap_or_default());
+        };
+        let around = Around {
+            key: made.key.as_deref(),
+            record,
+        };
+        let value = by.first(input.read(made.value.as_deref())?, &around)?;
+        Ok(value.as_ref().and_then(to_key).unwrap_or_default())
+    }
+}
+
+impl Parts {
+    /// What values are once they are made: JSON, unless they were asked to be raw text.
+    fn output(&self) -> Input {
+        if self.raw { Input::Text } else { self.input }
+    }
+}
+
 /// How many records went which way.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
@@ -72,6 +103,8 @@ pub struct Pipeline<R> {
     /// Partitions came: what others or an earlier run put out has to be looked up.
     stale: bool,
     late_told: u64,
+    /// Set when the stage was told to stop before its input ended.
+    pub interrupted: Arc<AtomicBool>,
     pub tally: Tally,
 }
 
@@ -116,6 +149,7 @@ impl<R: Recent> Pipeline<R> {
             recent,
             stale: true,
             late_told: 0,
+            interrupted: Arc::default(),
             tally: Tally::default(),
         }
     }
@@ -182,29 +216,6 @@ impl<R: Recent> Pipeline<R> {
         Ok(out)
     }
 
-    /// The bytes by which `made` is compared.
-    fn identity(&self, made: &Made, record: &ConsumerRecord) -> Result<Option<Bytes>, JqError> {
-        let Some(dedupe) = &self.parts.dedupe else {
-            return Ok(None);
-        };
-        let plain = || made.key.clone().or_else(|| made.value.clone());
-        let Some(by) = &dedupe.by else {
-            return Ok(Some(plain().unwrap_or_default()));
-        };
-        let around = Around {
-            key: made.key.as_deref(),
-            record,
-        };
-        // What `map` or the program made is JSON, unless it was asked to be raw text.
-        let input = if self.parts.raw {
-            Input::Text
-        } else {
-            self.parts.input
-        };
-        let value = by.first(input.read(made.value.as_deref())?, &around)?;
-        Ok(Some(value.as_ref().and_then(to_key).unwrap_or_default()))
-    }
-
     /// Learns from the output what was put out before.
     async fn catch_up(&mut self) -> Result<(), StepError> {
         if !std::mem::take(&mut self.stale) {
@@ -215,14 +226,14 @@ impl<R: Recent> Pipeline<R> {
             (None, Some(dedupe)) => dedupe.seen.keep(),
             (None, None) => return Ok(()),
         };
-        let mut recent = self.recent.recent(n).await.map_err(StepError::Fatal)?;
-        recent.sort_by_key(|r| (r.timestamp, r.partition, r.offset));
-        for record in &recent {
-            if let Some(windows) = &mut self.windows {
-                if let Some(start) = start_of(record) {
-                    windows.already(start, record.key.clone());
+        let input = self.parts.output();
+        let (windows, dedupe) = (&mut self.windows, &mut self.parts.dedupe);
+        let mut learn = |record: ConsumerRecord| {
+            if let Some(windows) = windows {
+                if let Some(start) = start_of(&record) {
+                    windows.already(start, record.key);
                 }
-                continue;
+                return;
             }
             let made = Made {
                 key: record.key.clone(),
@@ -230,13 +241,14 @@ impl<R: Recent> Pipeline<R> {
                 time_ms: record.timestamp,
             };
             // A record that this stage did not write need not have what is compared.
-            if let Ok(Some(identity)) = self.identity(&made, record)
-                && let Some(dedupe) = &mut self.parts.dedupe
+            if let Some(dedupe) = dedupe
+                && let Ok(identity) = dedupe.identity(input, &made, &record)
             {
                 dedupe.seen.is_new(&identity, made.time_ms);
             }
-        }
-        Ok(())
+        };
+        let learned = self.recent.recent(n, &mut learn).await;
+        learned.map_err(StepError::Fatal)
     }
 
     fn put_out(&mut self, counts: Vec<Count>, out: &mut Outputs) {
@@ -311,7 +323,13 @@ impl<R: Recent> Step for Pipeline<R> {
         // Whatever can fail comes before anything is remembered or put out.
         let mut settled = Vec::with_capacity(made.len());
         for m in made {
-            let identity = self.identity(&m, record).map_err(StepErrorOf::from)?;
+            let identity = match &self.parts.dedupe {
+                Some(dedupe) => {
+                    let identity = dedupe.identity(self.parts.output(), &m, record);
+                    Some(identity.map_err(StepErrorOf::from)?)
+                }
+                None => None,
+            };
             settled.push((m, identity));
         }
         self.settle(record, settled, out)?;
@@ -339,6 +357,7 @@ impl<R: Recent> Step for Pipeline<R> {
 
     async fn finish(&mut self, out: &mut Outputs) -> Result<(), StepError> {
         if self.parts.close_at_end
+            && !self.interrupted.load(Ordering::Acquire)
             && let Some(windows) = &mut self.windows
         {
             let counts = windows.close_all();

@@ -15,8 +15,13 @@ use super::window::Shape;
 struct Earlier(Vec<ConsumerRecord>);
 
 impl Recent for Earlier {
-    async fn recent(&mut self, _: usize) -> Result<Vec<ConsumerRecord>, String> {
-        Ok(self.0.clone())
+    async fn recent(
+        &mut self,
+        _: usize,
+        each: &mut (dyn FnMut(ConsumerRecord) + Send),
+    ) -> Result<(), String> {
+        self.0.iter().cloned().for_each(each);
+        Ok(())
     }
 }
 
