@@ -47,6 +47,12 @@ impl Mount {
         Ok(Self { at: at.to_owned() })
     }
 
+    /// Gives memory another limit.
+    pub fn resize_memory(&self, bytes: u64) -> io::Result<()> {
+        let size = format!("remount,size={bytes}");
+        run(Command::new("mount").args(["-o", &size]).arg(&self.at))
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.at

@@ -7,6 +7,7 @@ use milena_tests::load::{Load, Plan};
 use milena_tests::process::{Spec, left_cleanly};
 use milena_tests::random::{Random, rounds, seed};
 use milena_tests::raw::Connection;
+use rustix::process::Signal;
 
 const TOPIC: &str = "crash";
 const PARTITIONS: i32 = 4;
@@ -33,6 +34,13 @@ fn nothing_acknowledged_is_lost_or_doubled_over_kill_9() {
         load.wait_for_acks(random.within(1..300));
         // Not always right behind an acknowledgement.
         std::thread::sleep(Duration::from_micros(random.within(0..3000)));
+        if random.once_in(5) {
+            // As a machine that swaps, or a paused container.
+            node.freeze();
+            std::thread::sleep(Duration::from_millis(random.within(0..100)));
+            node.signal(Signal::CONT);
+            load.wait_for_acks(1);
+        }
         node.kill();
         while random.once_in(3) {
             let starting = spec.spawn();
