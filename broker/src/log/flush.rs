@@ -135,7 +135,11 @@ impl<D: Disk> Flush<D> {
             range.run()?;
         }
         if names {
-            self.disk.sync_dir(&self.dir)?;
+            match self.disk.sync_dir(&self.dir) {
+                // The topic was deleted meanwhile, and its folder bears another name.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                synced => synced?,
+            }
         }
         if folder {
             self.disk

@@ -131,13 +131,16 @@ impl<E: Entry> Index<E> {
         Ok(self.written(disk)? + self.tail.len() as u32)
     }
 
-    /// Adds an entry; a page of them goes to the file.
-    pub(super) fn push<D: Disk>(&mut self, disk: &D, entry: E) -> io::Result<()> {
-        if self.tail.len() >= TAIL {
-            self.write(disk)?;
+    /// Adds an entry; a page of them goes to the file. Where that fails, on a full disk say,
+    /// they stay in memory: the batch that the entry is for is in the log already, and must not
+    /// be refused for the sake of its index.
+    pub(super) fn push<D: Disk>(&mut self, disk: &D, entry: E) {
+        if self.tail.len() % TAIL == TAIL - 1
+            && let Err(error) = self.write(disk)
+        {
+            tracing::debug!("{} is behind: {error}", self.path.display());
         }
         self.tail.push(entry);
-        Ok(())
     }
 
     /// Writes the entries that are only in memory. Tells whether the file has any entries; an index

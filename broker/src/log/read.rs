@@ -96,11 +96,11 @@ impl<D: Disk> Log<D> {
         };
         let until = self.position_of(index, upto)?;
         let left = until.saturating_sub(position);
-        let most = if min_one {
-            max_bytes.max(first)
-        } else {
-            max_bytes
-        };
+        // A piece of a batch is of no use to anyone, and Java's consumer gives up over it.
+        if max_bytes < first && !min_one {
+            return Ok(None);
+        }
+        let most = max_bytes.max(first);
         let len = left.min(u64::from(most)) as u32;
         if len == 0 {
             return Ok(None);

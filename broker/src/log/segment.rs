@@ -117,6 +117,11 @@ impl<D: Disk> Segment<D> {
         self.reader.is_some()
     }
 
+    /// Reads what [`Segment::note`] needs, so that it cannot fail after an append.
+    pub(super) fn prepare_note(&mut self, disk: &D) -> Result<(), LogError> {
+        self.largest(disk).map(|_| ())
+    }
+
     /// Notes a batch that was appended at `position`, and indexes it every `interval` bytes.
     pub(super) fn note(
         &mut self,
@@ -126,6 +131,7 @@ impl<D: Disk> Segment<D> {
         interval: u32,
     ) -> Result<(), LogError> {
         let largest = self.largest(disk)?;
+        self.size = position + u64::from(header.size);
         if header.max_timestamp > largest.timestamp {
             self.largest = Some(Largest {
                 timestamp: header.max_timestamp,
@@ -141,11 +147,12 @@ impl<D: Disk> Segment<D> {
                 offset: self.relative(header.last_offset()),
                 position: position as u32,
             };
-            self.offsets.push(disk, entry)?;
-            self.note_time(disk)?;
+            self.offsets.push(disk, entry);
+            if let Err(error) = self.note_time(disk) {
+                tracing::debug!("a time index lacks an entry: {error}");
+            }
         }
         self.bytes_since_entry += u64::from(header.size);
-        self.size = position + u64::from(header.size);
         Ok(())
     }
 
@@ -158,7 +165,7 @@ impl<D: Disk> Segment<D> {
                 timestamp: largest.timestamp,
                 offset: self.relative(largest.offset),
             };
-            self.times.push(disk, entry)?;
+            self.times.push(disk, entry);
         }
         Ok(())
     }

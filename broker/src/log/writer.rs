@@ -181,6 +181,8 @@ impl<D: Disk> Log<D> {
         let (Some(active), Some(segment)) = (&mut self.active, self.segments.last_mut()) else {
             unreachable!("an activated log has a last segment");
         };
+        // All that may fail comes before the append: what is in the log is not refused.
+        segment.prepare_note(&self.disk)?;
         let position = active.end();
         active.append(head, body)?;
         self.end = header.next_offset();
