@@ -85,9 +85,23 @@ impl Broker {
             address: options.listen.clone(),
             source,
         })?;
-        let config = Arc::new(options.config);
-        let id = config.number("broker.id") as i32;
         let (host, port) = advertised(options.advertise, address)?;
+        let mut config = options.config;
+        // Admin clients look for these two where Kafka has them.
+        for (key, host, port) in [
+            ("listeners", address.ip().to_string(), address.port()),
+            ("advertised.listeners", host.clone(), port),
+        ] {
+            let bracketed = if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host
+            };
+            let shown = config.set(key, &format!("PLAINTEXT://{bracketed}:{port}"));
+            debug_assert!(shown.is_ok(), "any text is a listener");
+        }
+        let config = Arc::new(config);
+        let id = config.number("broker.id") as i32;
         let registration = Registration {
             id,
             host,

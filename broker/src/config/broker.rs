@@ -27,6 +27,7 @@ const fn key(
 /// (`log.retention.ms` for `retention.ms`); they come from the topic table.
 #[rustfmt::skip]
 pub const BROKER_KEYS: &[Definition] = &[
+    key("advertised.listeners", Kind::String, "", Check::Any, "Where clients are told to connect."),
     key("auto.create.topics.enable", Kind::Boolean, "true", Check::Any, "Whether a topic that is asked for and missing is created."),
     key("broker.id", Kind::Int, "1", Check::AtLeast(0), "This broker's number in the cluster."),
     key("connections.max.idle.ms", Kind::Long, "600000", Check::AtLeast(1), "How long a connection may be silent before it is closed, in ms."),
@@ -37,6 +38,7 @@ pub const BROKER_KEYS: &[Definition] = &[
     key("group.max.session.timeout.ms", Kind::Int, "1800000", Check::AtLeast(1), "The longest session time-out a group member may ask for, in ms."),
     key("group.max.size", Kind::Int, "2147483647", Check::AtLeast(1), "The most members of one group."),
     key("group.min.session.timeout.ms", Kind::Int, "6000", Check::AtLeast(1), "The shortest session time-out a group member may ask for, in ms."),
+    key("listeners", Kind::String, "", Check::Any, "Where the broker listens."),
     key("log.dirs", Kind::String, "", Check::Any, "The folder that holds the logs."),
     key("log.retention.check.interval.ms", Kind::Long, "300000", Check::AtLeast(1), "How often retention looks for segments to delete, in ms."),
     key("max.connections", Kind::Int, "2147483647", Check::AtLeast(0), "The most connections at a time."),
