@@ -101,8 +101,10 @@ impl Http {
     }
 
     /// Closes the port.
-    pub(crate) fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.task.abort();
+        // The port is free once the task is gone.
+        let _ = (&mut self.task).await;
     }
 
     fn enter(&self, phase: Phase) {

@@ -129,7 +129,7 @@ impl Node {
         }
         let coord = self.coord;
         blocking(move || coord.stop()).await;
-        self.http.stop();
+        self.http.stop().await;
         tracing::info!("stopped after {} ms", began.elapsed().as_millis());
     }
 }
