@@ -232,7 +232,7 @@ mod tests {
             position: n * 100,
         };
         for n in 0..2000 {
-            index.push(&disk, entry(n)).expect("push");
+            index.push(&disk, entry(n));
         }
         let check = |index: &mut Index<OffsetEntry>| {
             for target in [0, 9, 10, 4999, 5110, 5120, 15_360, 19_990, 50_000] {

@@ -16,7 +16,7 @@ fn reads_are_cut_to_bytes_and_bound_but_hold_one_batch() {
     assert_eq!(len(&mut log, 0, 10_000, 30, false), Some(2000));
     assert_eq!(len(&mut log, 0, 10_000, 6, false), Some(400));
     assert_eq!(len(&mut log, 5, 500, 30, false), Some(500));
-    assert_eq!(len(&mut log, 5, 50, 30, false), Some(50));
+    assert_eq!(len(&mut log, 5, 50, 30, false), None);
     assert_eq!(len(&mut log, 5, 50, 30, true), Some(200));
     assert_eq!(len(&mut log, 5, 0, 30, false), None);
     assert_eq!(len(&mut log, 6, 500, 6, true), None);
