@@ -10,6 +10,7 @@ use client::{Consumer, ConsumerConfig, ConsumerRecord, Event, Reset, TopicPartit
 use indicatif::ProgressBar;
 
 use super::common::{Common, interrupted, now_ms};
+use super::failure::Usage;
 use super::format::{Format, to_json};
 use super::last::Last;
 use super::output::{Output, progress};
@@ -101,9 +102,9 @@ impl Consume {
         let reset = match (&self.group, self.from) {
             (Some(_), Position::Start) | (None, _) => Reset::Earliest,
             (Some(_), Position::End) => Reset::Latest,
-            (Some(group), _) => bail!(
+            (Some(group), _) => bail!(Usage(format!(
                 "a group begins where it has committed, or at start or end; `milena group reset {group}` puts it elsewhere"
-            ),
+            ))),
         };
         let consumer = Consumer::new(ConsumerConfig {
             group_id: self.group.clone(),

@@ -11,6 +11,11 @@ use protocol::ErrorCode;
 #[error("{0}")]
 pub struct Partly(pub String);
 
+/// The command makes no sense as it was given; names the part that does not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
 impl Partly {
     /// `failed` of `all` things were not `done`; nothing to add when there was only one.
     pub fn of(failed: usize, all: usize, done: &str) -> Self {
@@ -22,7 +27,7 @@ impl Partly {
 }
 
 /// Prints what went wrong, if anything, and gives the exit code: 0 for success, also when whoever read our
-/// output has gone, and 1 for a failure. Wrong usage is 2, by clap.
+/// output has gone, 1 for a failure, and 2, as clap, for wrong usage.
 pub fn exit(program: &str, result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,7 +37,11 @@ pub fn exit(program: &str, result: anyhow::Result<()>) -> ExitCode {
             if !text.is_empty() {
                 eprintln!("{program}: {text}");
             }
-            ExitCode::FAILURE
+            if error.downcast_ref::<Usage>().is_some() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -46,13 +55,19 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The error, its causes and a remedy, in one sentence.
 pub fn sentence(error: &anyhow::Error) -> String {
-    // Errors that say all in one sentence repeat their causes in it; contexts do not.
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        if !text.contains(&cause) {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause_text = cause.to_string();
+        // Errors that are made of one another repeat their causes.
+        if text.is_empty() {
+            text = cause_text;
+        } else if !text.contains(&cause_text) {
             text.push_str(": ");
-            text.push_str(&cause);
+            text.push_str(&cause_text);
+        }
+        // The client's errors say all in one sentence, whatever lies below them.
+        if cause.is::<ClientError>() || cause.is::<ConsumeError>() || cause.is::<ProduceError>() {
+            break;
         }
     }
     if let Some(hint) = error.chain().find_map(hint) {

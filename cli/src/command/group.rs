@@ -248,7 +248,7 @@ async fn delete(admin: &Admin, output: Output, groups: &[String]) -> anyhow::Res
     for group in groups {
         match admin.delete_group(group).await {
             Ok(()) if output == Output::Json => {
-                json_lines([json!({"group": group, "result": "deleted"})])?
+                json_lines([json!({"group": group, "result": "deleted"})])?;
             }
             Ok(()) => line(format_args!("deleted {group}"))?,
             Err(error) => {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::common::{Common, interrupted};
+use super::failure::Usage;
 use super::output::{Output, json_lines, line};
 use crate::stage::pipeline::{Pipeline, Recent, Tally};
 use crate::stage::plan::{Chain, OnError, Plan};
@@ -55,7 +56,8 @@ impl StageCommand {
         };
         // All mistakes are told before anything runs.
         for plan in &plans {
-            plan.parts(self.until_end).with_context(|| name(plan))?;
+            plan.parts(self.until_end)
+                .with_context(|| Usage(name(plan)))?;
         }
         self.prepare(&plans).await?;
         let (stop, stopped) = watch::channel(false);
@@ -134,7 +136,7 @@ impl StageCommand {
                     (report.skipped, "skipped as they could not be processed"),
                 ];
                 for (n, what) in rest.into_iter().filter(|(n, _)| *n > 0) {
-                    text.push_str(&format!(", {n} {what}"));
+                    text.extend([", ", &n.to_string(), " ", what]);
                 }
                 line(text)?;
             }

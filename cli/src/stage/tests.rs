@@ -38,6 +38,7 @@ pub(super) fn record(key: &[u8], value: &[u8]) -> ConsumerRecord {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // the parts of a pipeline are options
 fn jq(code: &str) -> Option<Expression> {
     Some(Expression::new(code, &Constants::default()).unwrap())
 }
