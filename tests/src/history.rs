@@ -220,7 +220,8 @@ impl History {
                 continue;
             };
             at.insert(offset, name);
-            if let Some(first) = places.insert(name, offset) {
+            let first = *places.entry(name).or_insert(offset);
+            if first != offset {
                 found.push(Anomaly::Duplicate {
                     name,
                     offsets: [first, offset],

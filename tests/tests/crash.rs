@@ -15,7 +15,7 @@ const PARTITIONS: i32 = 4;
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled_over_kill_9() {
     let seed = seed();
-    let rounds = rounds("CRASH_ROUNDS", 10);
+    let rounds = rounds("CRASH_ROUNDS", 25);
     let mut random = Random::new(seed);
     let folder = tempfile::tempdir().unwrap();
     let spec = Spec::new(folder.path());

@@ -193,18 +193,13 @@ fn a_segment_that_is_gone_is_told() {
 #[test]
 fn indexes_are_never_evidence() {
     const RECORDS: i64 = 60;
-    type Damage = fn(&std::path::Path);
+    type Damage = fn(&[u8]) -> Option<Vec<u8>>;
     let damages: [(&str, Damage); 4] = [
-        ("lost", |file| fs::remove_file(file).unwrap()),
-        ("empty", |file| fs::write(file, []).unwrap()),
-        ("cut", |file| {
-            let bytes = fs::read(file).unwrap();
-            fs::write(file, &bytes[..=bytes.len() / 2]).unwrap();
-        }),
-        ("wrong", |file| {
-            let bytes = fs::read(file).unwrap();
-            let changed: Vec<u8> = bytes.iter().map(|byte| byte ^ 0x15).collect();
-            fs::write(file, changed).unwrap();
+        ("lost", |_| None),
+        ("empty", |_| Some(Vec::new())),
+        ("cut", |good| Some(good[..=good.len() / 2].to_vec())),
+        ("wrong", |good| {
+            Some(good.iter().map(|byte| byte ^ 0x15).collect())
         }),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -226,6 +221,16 @@ fn indexes_are_never_evidence() {
         let sent = connection.must_produce(TOPIC, 0, batch(&[value(offset)], &identity));
         assert_eq!(sent, offset);
     }
+    stop(node);
+    let of_partition = partition_folder(&spec.data, TOPIC, 0);
+    let indexes = [".index", ".timeindex"].map(|ending| files(&of_partition, ending));
+    assert!(indexes[0].len() > 2, "there are sealed segments");
+    let good: Vec<_> = indexes
+        .into_iter()
+        .flatten()
+        .map(|file| (fs::read(&file).unwrap(), file))
+        .collect();
+    node = spec.start();
     for clean in [true, false] {
         for (what, damage) in &damages {
             if clean {
@@ -233,10 +238,12 @@ fn indexes_are_never_evidence() {
             } else {
                 node.kill();
             }
-            let of_partition = partition_folder(&spec.data, TOPIC, 0);
-            let indexes = [".index", ".timeindex"].map(|ending| files(&of_partition, ending));
-            assert!(indexes[0].len() > 2, "there are sealed segments");
-            indexes.iter().flatten().for_each(|file| damage(file));
+            for (bytes, file) in &good {
+                match damage(bytes) {
+                    Some(bytes) => fs::write(file, bytes).unwrap(),
+                    None => drop(fs::remove_file(file)),
+                }
+            }
             node = spec.start();
             connection = node.connect();
             for offset in (0..RECORDS).rev() {

@@ -45,7 +45,7 @@ fn nothing_acknowledged_is_lost_with_the_power() {
         syncs: true,
         keeps: true,
     };
-    let rounds = rounds("POWER_ROUNDS", 4);
+    let rounds = rounds("POWER_ROUNDS", 8);
     let mut records = 0;
     for round in 0..rounds {
         match lose_power(&case, &mut random) {
