@@ -37,6 +37,8 @@ const MAINTENANCE_EVERY: Duration = Duration::from_secs(5);
 const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a partition without appends keeps its map and descriptor.
 const REST_AFTER_MS: i64 = 60_000;
+/// From so many logs on, a stop syncs the file system instead of each file.
+const SYNC_ALL_FROM: usize = 64;
 
 /// How a broker is to run.
 #[derive(Debug, Clone)]
@@ -270,10 +272,16 @@ impl Inner {
 
     fn close_logs(&self) {
         let view = self.view();
+        let unsynced = view
+            .local_partitions()
+            .filter(|partition| partition.stage_close());
+        // Each log has a few small files to sync: for many, the whole file system at once.
+        let at_once = unsynced.count() >= SYNC_ALL_FROM && self.storage.sync_everything();
         let mut clean = true;
         for partition in view.local_partitions() {
-            clean &= partition.close();
+            clean &= partition.close(at_once);
         }
+        clean &= !at_once || self.storage.sync_everything();
         self.storage.close(&view, clean);
     }
 

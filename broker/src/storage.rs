@@ -351,6 +351,15 @@ impl Storage {
         Ok(())
     }
 
+    /// Makes everything durable that was written to the folder. False if it could not be.
+    pub(crate) fn sync_everything(&self) -> bool {
+        let synced = self.dir.sync_everything();
+        if let Err(error) = &synced {
+            tracing::error!("the log folder could not be synced: {error}");
+        }
+        synced.is_ok()
+    }
+
     /// The last checkpoints, and the marker of a clean stop if every log was closed.
     pub(crate) fn close(&self, view: &View, clean: bool) {
         let closed = self.write_checkpoints(view).and_then(|()| {

@@ -89,6 +89,9 @@ pub trait Disk: Clone + Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable: those made, renamed and removed so far.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes everything durable that was written to the file system of `path`, files and names: for
+    /// many at once cheaper than one by one. An error is final.
+    fn sync_everything(&self, path: &Path) -> io::Result<()>;
     /// Takes the lock file at `path`, making it if need be; `Ok(None)` if another process (or
     /// another holder in this one) has it.
     fn lock(&self, path: &Path) -> io::Result<Option<Self::Lock>>;

@@ -234,6 +234,11 @@ impl<D: Disk> LogDir<D> {
         self.write(HIGH_WATERMARKS, offsets)
     }
 
+    /// Makes everything durable that was written to the folder's file system.
+    pub fn sync_everything(&self) -> Result<(), LogError> {
+        Ok(self.disk.sync_everything(&self.path)?)
+    }
+
     /// Says that this was a clean stop. The logs are closed and the checkpoints written before.
     pub fn mark_clean(&self) -> Result<(), LogError> {
         Ok(self.disk.replace(&self.path.join(CLEAN), b"version: 0\n")?)

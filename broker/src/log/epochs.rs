@@ -4,20 +4,24 @@
 //! again by recovery, which reads that segment's batches anyway.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use disk::Disk;
+use disk::{Disk, DiskFile, Open};
 
 use super::checkpoint::{Lines, number};
 use super::error::LogError;
 
-pub(super) const FILE: &str = "leader-epoch-checkpoint";
+const FILE: &str = "leader-epoch-checkpoint";
+const STAGED: &str = "leader-epoch-checkpoint.tmp";
 
 /// Leader epochs and their first offsets, both strictly ascending.
 #[derive(Debug, Default)]
 pub(super) struct LeaderEpochs {
     entries: Vec<(i32, i64)>,
+    /// Whether the file says something else.
     changed: bool,
+    /// Whether the new contents lie beside the file.
+    staged: bool,
 }
 
 impl LeaderEpochs {
@@ -44,16 +48,53 @@ impl LeaderEpochs {
     /// Writes the file if anything has changed since; durable once the folder is synced. Tells
     /// whether it was written.
     pub(super) fn save<D: Disk>(&mut self, disk: &D, dir: &Path) -> io::Result<bool> {
-        if !self.changed {
-            return Ok(false);
+        let written = self.changed;
+        if written {
+            disk.replace_later(&dir.join(FILE), self.text().as_bytes())?;
+            self.changed = false;
+            self.staged = false;
         }
-        let lines = self
-            .entries
-            .iter()
-            .map(|(epoch, start)| format!("{epoch} {start}"));
-        disk.replace_later(&dir.join(FILE), Lines::format(lines).as_bytes())?;
-        self.changed = false;
-        Ok(true)
+        Ok(written)
+    }
+
+    /// Writes the new contents beside the file, if anything has changed, and tells where. They are
+    /// to be synced before [`LeaderEpochs::finish`] gives them the file's name.
+    pub(super) fn stage<D: Disk>(&mut self, disk: &D, dir: &Path) -> io::Result<Option<PathBuf>> {
+        if !self.changed {
+            return Ok(None);
+        }
+        let path = dir.join(STAGED);
+        let file = disk.open(&path, Open::Create)?;
+        let text = self.text();
+        file.write_with_room(text.as_bytes(), 0)?;
+        file.set_len(text.len() as u64)?;
+        self.staged = true;
+        Ok(Some(path))
+    }
+
+    /// Gives what was staged the file's name.
+    pub(super) fn finish<D: Disk>(&mut self, disk: &D, dir: &Path) -> io::Result<()> {
+        if self.staged {
+            disk.rename(&dir.join(STAGED), &dir.join(FILE))?;
+            self.changed = false;
+            self.staged = false;
+        }
+        Ok(())
+    }
+
+    /// Whether the file is to be written.
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    fn change(&mut self) {
+        self.changed = true;
+        self.staged = false;
+    }
+
+    fn text(&self) -> String {
+        let entries = self.entries.iter();
+        Lines::format(entries.map(|(epoch, start)| format!("{epoch} {start}")))
     }
 
     /// The newest epoch, if there is one.
@@ -75,7 +116,7 @@ impl LeaderEpochs {
             self.entries.pop();
         }
         self.entries.push((epoch, start));
-        self.changed = true;
+        self.change();
     }
 
     /// Forgets what began at `end` or after it.
@@ -83,7 +124,7 @@ impl LeaderEpochs {
         let keep = self.entries.partition_point(|&(_, start)| start < end);
         if keep < self.entries.len() {
             self.entries.truncate(keep);
-            self.changed = true;
+            self.change();
         }
     }
 
@@ -92,13 +133,13 @@ impl LeaderEpochs {
         let keep = self.entries.partition_point(|&(_, begun)| begun <= start);
         if keep > 1 {
             self.entries.drain(..keep - 1);
-            self.changed = true;
+            self.change();
         }
         if let Some(first) = self.entries.first_mut()
             && first.1 < start
         {
             first.1 = start;
-            self.changed = true;
+            self.change();
         }
     }
 

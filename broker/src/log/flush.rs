@@ -101,7 +101,15 @@ impl<D: Disk> Unflushed<D> {
         self.pending.push(Pending::Folder);
     }
 
-    pub(super) fn anything(&self, end: i64) -> bool {
+    /// Notes that everything up to `end` is on disk, all that was pending included.
+    pub(super) fn all_done(&mut self, end: i64, position: u64) {
+        self.done += self.pending.len() as u64;
+        self.pending.clear();
+        self.flushed = end;
+        self.position = position;
+    }
+
+    fn anything(&self, end: i64) -> bool {
         self.flushed < end || !self.pending.is_empty()
     }
 }
@@ -155,7 +163,7 @@ impl<D: Disk> Flush<D> {
 }
 
 /// Syncs a file beside the segments, if retention has not taken it meanwhile.
-fn sync_file<D: Disk>(disk: &D, path: &Path) -> io::Result<()> {
+pub(super) fn sync_file<D: Disk>(disk: &D, path: &Path) -> io::Result<()> {
     match disk.open(path, Open::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         file => file?.sync(),

@@ -117,6 +117,7 @@ impl<D: Disk> Log<D> {
             recovered = log.recover(&names)?;
         }
         log.epochs.truncate_from(log.end);
+        log.changed |= log.epochs.is_changed();
         let size = log.segments.last().map_or(0, |segment| segment.size);
         log.unflushed.restart(log.end, size);
         log.load_producers(&names, recovered.scanned)?;

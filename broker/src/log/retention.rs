@@ -82,6 +82,7 @@ impl<D: Disk> Log<D> {
         }
         if !retired.is_empty() {
             self.epochs.truncate_before(self.log_start);
+            self.changed |= self.epochs.is_changed();
             self.remove_snapshots_before(self.segments[0].base)?;
         }
         Ok(retired)
@@ -107,6 +108,7 @@ impl<D: Disk> Log<D> {
         }
         self.log_start = self.log_start.max(offset);
         self.epochs.truncate_before(self.log_start);
+        self.changed |= self.epochs.is_changed();
         Ok(())
     }
 

@@ -68,7 +68,8 @@ impl<D: Disk> Log<D> {
         self.epochs.truncate_from(end);
         // The next roll or stop would do, but after a crash the file must not name what is gone.
         if self.disk.exists(&self.dir)? {
-            self.save_epochs()?;
+            self.epochs.save(&self.disk, &self.dir)?;
+            self.unflushed.new_names();
         }
         Ok(())
     }

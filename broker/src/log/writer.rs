@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use disk::{AppendFile, Disk, DiskFile, Open};
+use disk::{AppendFile, Disk, DiskFile, Open, SegmentFile};
 
 use super::epochs::LeaderEpochs;
 use super::error::LogError;
-use super::flush::Unflushed;
+use super::flush::{Unflushed, sync_file};
 use super::header::BatchHeader;
 use super::producers::ProducerTable;
 use super::segment::Segment;
@@ -39,6 +40,9 @@ pub(super) struct Recent {
     pub(super) size: u32,
 }
 
+/// The files to sync after a segment was sealed.
+type Sealed<D> = (Vec<PathBuf>, Option<Arc<SegmentFile<<D as Disk>::File>>>);
+
 /// One partition's log. It lives inside the partition's lock; its methods are quick, and do I/O
 /// only to append, to roll and to look up what is not among the newest.
 pub struct Log<D: Disk> {
@@ -58,6 +62,8 @@ pub struct Log<D: Disk> {
     pub(super) producers: ProducerTable,
     /// Whether anything has changed that a clean stop must write.
     pub(super) changed: bool,
+    /// What a clean stop has still to sync. An append makes it stale, and recovery does without.
+    staged: Vec<PathBuf>,
     /// Whether there are snapshots of producers, and the one that is at no segment's start.
     pub(super) has_snapshots: bool,
     pub(super) loose_snapshot: Option<i64>,
@@ -81,6 +87,7 @@ impl<D: Disk> Log<D> {
             epochs: LeaderEpochs::default(),
             producers: ProducerTable::default(),
             changed: false,
+            staged: Vec::new(),
             has_snapshots: false,
             loose_snapshot: None,
         }
@@ -229,41 +236,48 @@ impl<D: Disk> Log<D> {
 
     /// Seals the last segment and begins one at the log's end.
     pub(super) fn roll(&mut self, now_ms: i64) -> Result<(), LogError> {
-        self.seal()?;
-        self.write_snapshot(true)?;
-        self.save_epochs()?;
+        let (files, sealed) = self.seal()?;
+        for file in self.staged.drain(..).chain(files) {
+            self.unflushed.file(file);
+        }
+        if let Some(sealed) = sealed {
+            self.unflushed.sealed(sealed);
+        }
+        let snapshot = self.write_snapshot(true)?;
+        self.unflushed.file(snapshot);
+        if self.epochs.save(&self.disk, &self.dir)? {
+            self.unflushed.new_names();
+        }
         self.begin_segment(now_ms)
     }
 
-    /// Ends the last segment: its file is trimmed and its indexes written; the next flush syncs
-    /// them.
-    fn seal(&mut self) -> Result<(), LogError> {
+    /// Ends the last segment: its file is trimmed and its indexes are written. Tells what is to be
+    /// synced: files by name, and the segment's own if it is open.
+    fn seal(&mut self) -> Result<Sealed<D>, LogError> {
         let Some(segment) = self.segments.last_mut() else {
-            return Ok(());
+            return Ok((Vec::new(), None));
         };
         // A roll that met a full disk half way goes on where it stopped.
         if segment.sealed {
-            return Ok(());
+            return Ok((Vec::new(), None));
         }
-        for index in segment.write_indexes(&self.disk)? {
-            self.unflushed.file(index);
-        }
+        let mut files = segment.write_indexes(&self.disk)?;
+        let sealed = match self.active.take() {
+            Some(active) => Some(active.seal()?),
+            None => {
+                // Room that an earlier run had reserved.
+                if self.disk.file_len(&segment.path)? > segment.size {
+                    let file = self.disk.open(&segment.path, Open::Write)?;
+                    file.set_len(segment.size)?;
+                }
+                files.push(segment.path.clone());
+                None
+            }
+        };
         segment.set_reader(None);
         segment.sealed = true;
-        self.unflushed.new_names();
-        if let Some(active) = self.active.take() {
-            let sealed = active.seal()?;
-            self.unflushed.sealed(sealed);
-        } else {
-            // Room that an earlier run had reserved goes; what parking gave back is not synced yet.
-            if self.disk.file_len(&segment.path)? > segment.size {
-                let file = self.disk.open(&segment.path, Open::Write)?;
-                file.set_len(segment.size)?;
-            }
-            self.unflushed.file(segment.path.clone());
-        }
         self.recent.clear();
-        Ok(())
+        Ok((files, sealed))
     }
 
     /// Makes the file of a segment at the log's end, and the folder before the first.
@@ -310,6 +324,7 @@ impl<D: Disk> Log<D> {
             return self.begin_segment(now_ms);
         };
         segment.sealed = false;
+        self.staged = Vec::new();
         let file = self.disk.open(&segment.path, Open::Write)?;
         let limit = u64::from(self.config.segment_bytes);
         let active = AppendFile::new(file, segment.size, limit)?;
@@ -319,33 +334,24 @@ impl<D: Disk> Log<D> {
 
     /// Writes the producers' state as it is at the log's end. Recovery starts from those at segments'
     /// starts; of the others only the newest is of use.
-    fn write_snapshot(&mut self, at_segment: bool) -> Result<(), LogError> {
+    fn write_snapshot(&mut self, at_segment: bool) -> Result<PathBuf, LogError> {
         let path = producer_snapshot::write(&self.disk, &self.dir, self.end, &self.producers)?;
-        self.unflushed.file(path);
         if let Some(old) = self.loose_snapshot.take().filter(|&old| old != self.end) {
             producer_snapshot::remove(&self.disk, &self.dir, old)?;
         }
         self.loose_snapshot = (!at_segment).then_some(self.end);
         self.has_snapshots = true;
-        Ok(())
-    }
-
-    pub(super) fn save_epochs(&mut self) -> Result<(), LogError> {
-        if self.epochs.save(&self.disk, &self.dir)? {
-            self.unflushed.new_names();
-        }
-        Ok(())
+        Ok(path)
     }
 
     /// Gives back what an idle log holds: its map, its descriptors and the room reserved ahead, and
-    /// leaves its files as a clean stop does, so that a stop has nothing to do for it. Nothing
-    /// happens while something is unflushed. The next append or read opens again what it needs.
+    /// writes what a clean stop does, so that a stop has only to sync it. Nothing happens while
+    /// something is unflushed. The next append or read opens again what it needs.
     pub fn park(&mut self) -> Result<(), LogError> {
-        if self.unflushed.flushed < self.end {
-            return Ok(());
+        if self.unflushed.flushed == self.end {
+            self.stage_close()?;
+            self.let_go();
         }
-        self.settle()?;
-        self.let_go();
         Ok(())
     }
 
@@ -354,29 +360,67 @@ impl<D: Disk> Log<D> {
         self.active.is_none() && !self.segments.iter().any(Segment::has_reader)
     }
 
-    /// Ends the log: trims and syncs the last segment, and writes and syncs all that a start after
-    /// a clean stop reads. The recovery point is the log's end afterwards.
-    pub fn close_clean(&mut self) -> Result<(), LogError> {
-        self.settle()?;
+    /// The first half of a clean stop: trims the last segment and writes all that a start after a
+    /// clean stop reads. Tells whether anything is left to be synced.
+    pub fn stage_close(&mut self) -> Result<bool, LogError> {
+        if self.changed {
+            let (files, sealed) = self.seal()?;
+            self.staged.extend(files);
+            if let Some(sealed) = sealed
+                && let Some(segment) = self.segments.last()
+            {
+                drop(sealed);
+                self.staged.push(segment.path.clone());
+            }
+            // After a clean stop, no snapshot at the log's end says that no producer is known.
+            if !self.producers.is_empty() || self.has_snapshots {
+                let snapshot = self.write_snapshot(false)?;
+                self.staged.push(snapshot);
+            }
+            self.staged
+                .extend(self.epochs.stage(&self.disk, &self.dir)?);
+            self.changed = false;
+        }
+        Ok(!self.staged.is_empty() || self.unflushed().is_some())
+    }
+
+    /// The second half: syncs what was staged and gives all files their names. The recovery point
+    /// is the log's end afterwards. If everything was `synced` already, by
+    /// [`LogDir::sync_everything`](super::LogDir::sync_everything) for many logs at once, nothing
+    /// is synced here, and the caller does that again, for the names.
+    pub fn finish_close(&mut self, synced: bool) -> Result<(), LogError> {
+        if self.changed {
+            // Something was appended in between.
+            self.stage_close()?;
+            return self.finish_close(false);
+        }
+        let size = self.segments.last().map_or(0, |segment| segment.size);
+        let names = !self.staged.is_empty();
+        if synced {
+            self.staged.clear();
+            self.epochs.finish(&self.disk, &self.dir)?;
+            self.unflushed.all_done(self.end, size);
+        } else {
+            for file in self.staged.drain(..) {
+                sync_file(&self.disk, &file)?;
+            }
+            if names {
+                self.epochs.finish(&self.disk, &self.dir)?;
+                self.unflushed.new_names();
+            }
+            if let Some(flush) = self.unflushed() {
+                flush.run()?;
+                self.flushed_to(&flush);
+            }
+        }
         self.let_go();
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), LogError> {
-        if self.changed {
-            self.seal()?;
-            // After a clean stop, no snapshot at the log's end says that no producer is known.
-            if !self.producers.is_empty() || self.has_snapshots {
-                self.write_snapshot(false)?;
-            }
-            self.save_epochs()?;
-            self.changed = false;
-        }
-        if let Some(flush) = self.unflushed() {
-            flush.run()?;
-            self.flushed_to(&flush);
-        }
-        Ok(())
+    /// Both halves, for one log.
+    pub fn close_clean(&mut self) -> Result<(), LogError> {
+        self.stage_close()?;
+        self.finish_close(false)
     }
 
     fn let_go(&mut self) {

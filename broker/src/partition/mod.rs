@@ -281,11 +281,21 @@ impl Partition {
         self.state.lock().checkpoint()
     }
 
-    /// Syncs what is left and closes the log for a clean stop. False if it could not be.
-    pub(crate) fn close(&self) -> bool {
+    /// Writes what a start after a clean stop reads. Tells whether anything is left to be synced.
+    pub(crate) fn stage_close(&self) -> bool {
+        let mut state = self.state.lock();
+        // What goes wrong here goes wrong again in `close`, which tells it.
+        state
+            .log()
+            .is_ok_and(|log| log.stage_close().unwrap_or(true))
+    }
+
+    /// Syncs what is left, unless everything on the disk is `synced`, and closes the log for a
+    /// clean stop. False if it could not be.
+    pub(crate) fn close(&self, synced: bool) -> bool {
         let mut state = self.state.lock();
         let Ok(log) = state.log() else { return false };
-        let closed = log.close_clean();
+        let closed = log.finish_close(synced);
         if let Err(error) = &closed {
             tracing::error!("closing {}-{}: {error}", self.topic, self.index);
         }

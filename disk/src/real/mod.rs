@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use rustix::fs::{FlockOperation, flock, statvfs};
+use rustix::fs::{FlockOperation, flock, statvfs, syncfs};
 
 use crate::health::named;
 use crate::{Disk, Entry, Health, Open, Space};
@@ -148,6 +148,13 @@ impl Disk for RealDisk {
         self.shared.health.check()?;
         let folder = read("open the folder", path, fs::File::open(path))?;
         self.write("sync the folder", path, folder.sync_all())
+    }
+
+    fn sync_everything(&self, path: &Path) -> io::Result<()> {
+        self.shared.health.check()?;
+        let folder = read("open the folder", path, fs::File::open(path))?;
+        let result = syncfs(&folder).map_err(Into::into);
+        self.write("sync the file system of", path, result)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<RealLock>> {

@@ -224,6 +224,19 @@ impl Disk for SimulatedDisk {
         state.tree.sync_dir(path)
     }
 
+    fn sync_everything(&self, path: &Path) -> io::Result<()> {
+        self.health.check()?;
+        let mut state = self.state.lock();
+        if state.sync_strikes() {
+            let error = Err(io::Error::other("a simulated fault"));
+            return self
+                .health
+                .last_word("sync the file system of", path, error);
+        }
+        state.tree.sync_everything();
+        Ok(())
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<SimulatedLock>> {
         let mut state = self.state.lock();
         let id = state.tree.open(path, true)?;

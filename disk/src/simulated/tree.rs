@@ -104,6 +104,13 @@ pub(super) struct Dir {
     pending: Vec<Change>,
 }
 
+impl Dir {
+    fn sync(&mut self) {
+        self.durable = self.current.clone();
+        self.pending.clear();
+    }
+}
+
 pub(super) enum Node {
     Dir(Dir),
     File(File),
@@ -247,10 +254,17 @@ impl Tree {
 
     pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         let id = self.find(path)?;
-        let dir = self.dir(id)?;
-        dir.durable = dir.current.clone();
-        dir.pending.clear();
+        self.dir(id)?.sync();
         Ok(())
+    }
+
+    pub(super) fn sync_everything(&mut self) {
+        for node in self.nodes.values_mut() {
+            match node {
+                Node::File(file) => file.sync(),
+                Node::Dir(dir) => dir.sync(),
+            }
+        }
     }
 
     /// What is found on the medium after a power loss.

@@ -72,7 +72,8 @@ fn life<D: Disk>(seed: u64, disk: D, crash: impl Fn(&D) -> D) -> Result<(), Stri
             17 => {
                 let clean = random.below(2) == 0;
                 if clean {
-                    log.close_clean().map_err(|error| error.to_string())?;
+                    stop(&mut log, &disk, random.below(2) == 0)
+                        .map_err(|error| error.to_string())?;
                     model.flushed = model.end();
                     model.checkpoint = log.recovery_point();
                 }
@@ -96,6 +97,18 @@ fn life<D: Disk>(seed: u64, disk: D, crash: impl Fn(&D) -> D) -> Result<(), Stri
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// A clean stop, alone or as one of many.
+fn stop<D: Disk>(log: &mut Log<D>, disk: &D, many: bool) -> Result<(), LogError> {
+    if !many {
+        return log.close_clean();
+    }
+    log.stage_close()?;
+    disk.sync_everything(&dir())?;
+    log.finish_close(true)?;
+    disk.sync_everything(&dir())?;
     Ok(())
 }
 
@@ -177,6 +190,9 @@ impl Disk for NoSync {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         // Names are kept: the fault is the file sync left out.
         self.0.sync_dir(path)
+    }
+    fn sync_everything(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
     }
     fn lock(&self, path: &Path) -> io::Result<Option<Self::Lock>> {
         self.0.lock(path)
