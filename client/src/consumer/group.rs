@@ -19,9 +19,10 @@ use protocol::{ErrorCode, Request};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::ConsumerConfig;
 use super::assignor::{Assignor, Member};
+use super::attend::Counts;
 use super::membership::{Asked, Identity, Next, next};
-use super::{ConsumerConfig, Counts};
 use crate::coordinator::{Committer, Coordinator, by_topic};
 use crate::{ClientError, TopicPartition};
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 pub use config::{Acks, ProducerConfig};
@@ -126,7 +126,8 @@ impl Producer {
         }
         // One record may be larger than all of the memory: then it goes alone.
         let permits = size.min(shared.config.memory_bytes.max(1));
-        shared.take_memory(permits).await;
+        // Given back by itself if this call fails or is given up.
+        let memory = shared.take_memory(permits).await;
         let mut record = record;
         loop {
             let now = shared.now();
@@ -140,6 +141,8 @@ impl Producer {
                     index,
                     wake,
                 } => {
+                    // From now on it is the batch's.
+                    memory.forget();
                     match wake {
                         Some(broker) => shared.wake(broker),
                         None if index == 0 => shared.supervise_if_leaderless(),
@@ -148,15 +151,11 @@ impl Producer {
                     return Ok(Delivery::new(outcome, index));
                 }
                 Pushed::UnknownTopic(returned) => {
-                    let topic = shared.client.topic(&returned.topic).await;
-                    let topic = topic.inspect_err(|_| shared.memory.add_permits(permits))?;
+                    let topic = shared.client.topic(&returned.topic).await?;
                     shared.accumulator.lock().set_topic(&returned.topic, &topic);
                     record = returned;
                 }
-                Pushed::NoSuchPartition(error) => {
-                    shared.memory.add_permits(permits);
-                    return Err(error);
-                }
+                Pushed::NoSuchPartition(error) => return Err(error),
             }
         }
     }
@@ -201,17 +200,16 @@ impl Shared {
         self.started.elapsed().as_millis() as u64
     }
 
-    async fn take_memory(&self, permits: usize) {
+    async fn take_memory(&self, permits: usize) -> SemaphorePermit<'_> {
         if let Ok(permit) = self.memory.try_acquire_many(permits as u32) {
-            permit.forget();
-            return;
+            return permit;
         }
         // Batches that linger hold the memory that this record waits for.
         self.memory_waiters.fetch_add(1, Ordering::AcqRel);
         let _waiting = Decrement(&self.memory_waiters);
         self.wake_all();
         let permit = self.memory.acquire_many(permits as u32).await;
-        permit.expect("this semaphore is never closed").forget();
+        permit.expect("this semaphore is never closed")
     }
 
     fn wake(&self, broker: i32) {

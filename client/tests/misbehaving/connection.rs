@@ -9,6 +9,7 @@ use bytes::Bytes;
 use client::{Connection, ConnectionError, ConnectionOptions};
 use protocol::ErrorCode;
 use protocol::api::api_versions::ApiVersion;
+use protocol::api::metadata::MetadataRequestTopic;
 use protocol::api::{AnyRequest, ApiVersionsResponse, HeartbeatRequest, MetadataRequest};
 
 fn connection(port: u16) -> Connection {
@@ -84,7 +85,7 @@ async fn requests_are_pipelined_and_each_gets_its_own_answer() {
     let mut answers = Vec::new();
     for count in 0..3 {
         let request = MetadataRequest {
-            topics: Some(vec![Default::default(); count]),
+            topics: Some(vec![MetadataRequestTopic::default(); count]),
             ..MetadataRequest::default()
         };
         answers.push(connection.submit(&request, 9).await.expect("sent"));
