@@ -6,6 +6,7 @@
 //! ([`history`]), and file systems that may be pulled away ([`image`]).
 
 pub mod admin;
+pub mod group;
 pub mod history;
 pub mod image;
 pub mod load;

@@ -1,43 +1,19 @@
 //! Consumer groups over kill -9: what was committed stays, and members go on without a rejoin.
 
+use milena_tests::group::{Member, commit, committed, find_coordinator};
 use milena_tests::process::Spec;
 use milena_tests::random::{Random, seed};
 use milena_tests::raw::Connection;
 use milena_tests::wait;
 use protocol::ErrorCode;
-use protocol::api::find_coordinator::FindCoordinatorRequest;
 use protocol::api::heartbeat::HeartbeatRequest;
 use protocol::api::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use protocol::api::leave_group::{LeaveGroupRequest, MemberIdentity};
-use protocol::api::offset_commit::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use protocol::api::offset_fetch::{
-    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-};
 use protocol::api::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
 const GROUP: &str = "readers";
 const TOPIC: &str = "read";
 const CRASHES: u64 = 6;
-
-/// A member of the group, alone in it.
-struct Member {
-    id: String,
-    generation: i32,
-}
-
-fn find_coordinator(connection: &mut Connection) {
-    wait::until("a coordinator", || {
-        let answer = connection
-            .call(&FindCoordinatorRequest {
-                coordinator_keys: vec![GROUP.into()],
-                ..Default::default()
-            })
-            .expect("FindCoordinator is answered");
-        (answer.coordinators.first()?.error_code == 0).then_some(())
-    });
-}
 
 fn join(connection: &mut Connection) -> Member {
     let answer = wait::until("a place in the group", || {
@@ -55,6 +31,7 @@ fn join(connection: &mut Connection) -> Member {
         answer.ok().filter(|answer| answer.error_code == 0)
     });
     let member = Member {
+        group: GROUP.to_owned(),
         id: answer.member_id.to_string(),
         generation: answer.generation_id,
     };
@@ -109,57 +86,6 @@ fn heartbeat_when_loaded(connection: &mut Connection, member: &Member) -> ErrorC
     })
 }
 
-fn commit(connection: &mut Connection, member: &Member, offset: i64) -> ErrorCode {
-    let answer = connection
-        .call(&OffsetCommitRequest {
-            group_id: GROUP.into(),
-            generation_id_or_member_epoch: member.generation,
-            member_id: member.id.as_str().into(),
-            topics: vec![OffsetCommitRequestTopic {
-                name: TOPIC.into(),
-                partitions: vec![OffsetCommitRequestPartition {
-                    partition_index: 0,
-                    committed_offset: offset,
-                    committed_metadata: Some(format!("at {offset}").into()),
-                    ..Default::default()
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
-        })
-        .expect("OffsetCommit is answered");
-    answer.topics[0].partitions[0].error_code.into()
-}
-
-/// The committed offset and its text.
-fn committed(connection: &mut Connection) -> (i64, String) {
-    wait::until("a loaded coordinator", || {
-        let answer = connection
-            .call(&OffsetFetchRequest {
-                groups: vec![OffsetFetchRequestGroup {
-                    group_id: GROUP.into(),
-                    topics: Some(vec![OffsetFetchRequestTopics {
-                        name: TOPIC.into(),
-                        partition_indexes: vec![0],
-                        ..Default::default()
-                    }]),
-                    ..Default::default()
-                }],
-                ..Default::default()
-            })
-            .expect("OffsetFetch is answered");
-        let group = answer.groups.first().expect("an answer for each group");
-        if group.error_code == ErrorCode::CoordinatorLoadInProgress.code() {
-            return None;
-        }
-        assert_eq!(group.error_code, 0);
-        let partition = &group.topics[0].partitions[0];
-        assert_eq!(partition.error_code, 0);
-        let text = partition.metadata.as_ref().map(ToString::to_string);
-        Some((partition.committed_offset, text.unwrap_or_default()))
-    })
-}
-
 #[test]
 fn offsets_and_members_survive_kill_9() {
     let mut random = Random::new(seed());
@@ -171,7 +97,7 @@ fn offsets_and_members_survive_kill_9() {
     let mut node = spec.start();
     let mut connection = node.connect();
     connection.make_topic(TOPIC, 1, &[]);
-    find_coordinator(&mut connection);
+    find_coordinator(&mut connection, GROUP);
     let member = join(&mut connection);
     let mut offset = 0;
     for crash in 0..CRASHES {
@@ -181,7 +107,10 @@ fn offsets_and_members_survive_kill_9() {
         );
         for _ in 0..random.within(1..30) {
             offset += 1;
-            assert_eq!(commit(&mut connection, &member, offset), ErrorCode::None);
+            assert_eq!(
+                commit(&mut connection, &member, TOPIC, offset),
+                ErrorCode::None
+            );
         }
         if crash == CRASHES - 1 {
             let (status, _) = node.stop();
@@ -191,7 +120,10 @@ fn offsets_and_members_survive_kill_9() {
         }
         node = spec.start();
         connection = node.connect();
-        assert_eq!(committed(&mut connection), (offset, format!("at {offset}")));
+        assert_eq!(
+            committed(&mut connection, GROUP, TOPIC),
+            (offset, format!("at {offset}"))
+        );
         assert_eq!(
             heartbeat_when_loaded(&mut connection, &member),
             ErrorCode::None,
@@ -200,10 +132,11 @@ fn offsets_and_members_survive_kill_9() {
         );
     }
     assert_eq!(
-        commit(&mut connection, &member, offset + 1),
+        commit(&mut connection, &member, TOPIC, offset + 1),
         ErrorCode::None
     );
     let stranger = Member {
+        group: GROUP.to_owned(),
         id: "nobody".to_owned(),
         generation: member.generation,
     };

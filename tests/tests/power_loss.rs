@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use milena_tests::group::{Member, commit, committed, find_coordinator};
 use milena_tests::history::{Anomaly, History};
 use milena_tests::image::{Mount, cannot_mount, copy_as_it_stands, make_ext4};
 use milena_tests::load::{Load, Plan};
@@ -16,6 +17,7 @@ use milena_tests::raw::Connection;
 use protocol::ErrorCode;
 
 const TOPIC: &str = "power";
+const GROUP: &str = "powerless";
 const PARTITIONS: i32 = 3;
 /// How often the power goes in each round: the second time, what recovery wrote is at stake.
 const LOSSES: usize = 2;
@@ -118,12 +120,23 @@ fn lose_power(case: &Case, random: &mut Random) -> Result<usize, String> {
         seed: random.any(),
     });
     let mut topics = Vec::new();
+    let member = Member::alone(GROUP);
+    let mut offset = 0;
     for loss in 1..=LOSSES {
         load.wait_for_acks(random.within(1..400));
         if random.once_in(2) {
             let name = format!("late-{loss}");
             node.connect().make_topic(&name, 1, &[]);
             topics.push(name);
+        }
+        if case.keeps {
+            let mut connection = node.connect();
+            find_coordinator(&mut connection, GROUP);
+            for _ in 0..random.within(0..5) {
+                offset += 1;
+                let code = commit(&mut connection, &member, TOPIC, offset);
+                assert_eq!(code, ErrorCode::None);
+            }
         }
         std::thread::sleep(Duration::from_micros(random.within(0..3000)));
         node.freeze();
@@ -147,6 +160,15 @@ fn lose_power(case: &Case, random: &mut Random) -> Result<usize, String> {
             let history = load.abandon();
             let acked = history.acked_count();
             return check(&history, &mut node.connect()).map(|()| acked);
+        }
+        if offset > 0 {
+            let (found, _) = committed(&mut node.connect(), GROUP, TOPIC);
+            if found != offset {
+                load.abandon();
+                return Err(format!(
+                    "offset {offset} was committed, and now it is {found}"
+                ));
+            }
         }
     }
     load.wait_for_acks(20);
