@@ -11,7 +11,7 @@ use milena_tests::group::{Member, commit, committed, find_coordinator};
 use milena_tests::history::{Anomaly, History};
 use milena_tests::image::{Mount, cannot_mount, copy_as_it_stands, make_ext4};
 use milena_tests::load::{Load, Plan};
-use milena_tests::process::{Node, Spec};
+use milena_tests::process::{Node, Spec, left_cleanly};
 use milena_tests::random::{Random, rounds, seed};
 use milena_tests::raw::Connection;
 use protocol::ErrorCode;
@@ -139,10 +139,17 @@ fn lose_power(case: &Case, random: &mut Random) -> Result<usize, String> {
             }
         }
         std::thread::sleep(Duration::from_micros(random.within(0..3000)));
-        node.freeze();
         let copy = memory.path().join(format!("image-{loss}"));
-        copy_as_it_stands(&image, &copy).unwrap();
-        node.kill();
+        if random.once_in(4) {
+            // The power goes right after a clean stop, which must have left all on the disk.
+            let (status, _) = node.stop();
+            assert!(left_cleanly(status), "{status}");
+            copy_as_it_stands(&image, &copy).unwrap();
+        } else {
+            node.freeze();
+            copy_as_it_stands(&image, &copy).unwrap();
+            node.kill();
+        }
         drop(disk);
         std::fs::remove_file(&image).unwrap();
         image = copy;
