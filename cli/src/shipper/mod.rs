@@ -74,7 +74,7 @@ impl Settings {
             drain: Duration::from_secs(30),
             hold: Duration::from_secs(5),
             open_limit: 4096,
-            checkpoint_every: Duration::from_secs(1),
+            checkpoint_every: Duration::from_millis(250),
             grace: Duration::from_secs(5),
         }
     }

@@ -187,7 +187,7 @@ impl<S: Sink> Shipping<S> {
         let now = Instant::now();
         // When all is shipped there is time to note it down at once, though not for every single line.
         let due = if idle {
-            self.saved_at + self.settings.checkpoint_every / 10
+            self.saved_at + self.settings.checkpoint_every / 4
         } else {
             self.saved_at + self.settings.checkpoint_every
         };
