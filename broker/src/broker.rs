@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use coord::Session;
 use disk::{RealDisk, SyncPool};
 use protocol::ErrorCode;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api::Sessions;
 use crate::config::BrokerConfig;
 use crate::controller::{self, PlanError, TopicPlan, TopicWish};
 use crate::error::StartError;
 use crate::group::{GroupConfig, GroupCoordinator};
+use crate::log::LogError;
 use crate::metadata::{
     self, Follower, Metadata, OFFSETS_TOPIC, Registration, Reign, Topic, View, WriteError,
 };
@@ -59,6 +60,8 @@ pub struct Broker {
     address: SocketAddr,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    maintenance: JoinHandle<()>,
+    pool: SyncPool,
 }
 
 /// What requests reach.
@@ -118,13 +121,13 @@ impl Broker {
             id,
             Arc::clone(&config),
             Arc::clone(&storage),
-            pool,
+            pool.clone(),
         );
         let reign = metadata::register(&session, &registration)
             .await
             .map_err(coord_error)?;
         let (view, first) = tokio::task::block_in_place(|| follower.load()).map_err(coord_error)?;
-        storage.checkpoint(&view);
+        report(storage.checkpoint(&view));
         let metadata = Arc::new(Metadata::new(view));
         let offsets = Arc::new(OffsetsTopic::new(Arc::clone(&metadata), &config));
         let inner = Arc::new(Inner {
@@ -153,13 +156,15 @@ impl Broker {
         let mut tasks = JoinSet::new();
         inner.adopt(first);
         tasks.spawn(follow(Arc::clone(&inner), follower));
-        tasks.spawn(maintain(Arc::clone(&inner)));
+        let maintenance = tokio::spawn(maintain(Arc::clone(&inner), stop.clone()));
         tasks.spawn(net::listen(Arc::clone(&inner), listener, stop));
         Ok(Self {
             inner,
             address,
             stopping,
             tasks,
+            maintenance,
+            pool,
         })
     }
 
@@ -176,9 +181,16 @@ impl Broker {
     pub async fn stop(mut self) {
         let _ = self.stopping.send(true);
         self.tasks.shutdown().await;
+        // Waited for rather than aborted: what runs on a thread cannot be, and nothing of it may
+        // come after the logs are closed.
+        if let Err(error) = self.maintenance.await {
+            tracing::error!("looking after the logs: {error}");
+        }
         let inner = Arc::clone(&self.inner);
-        let closed = tokio::task::spawn_blocking(move || inner.close_logs()).await;
-        if let Err(error) = closed {
+        let closed = tokio::task::spawn_blocking(move || {
+            inner.close_logs(&self.pool);
+        });
+        if let Err(error) = closed.await {
             tracing::error!("closing the logs: {error}");
         }
     }
@@ -187,6 +199,8 @@ impl Broker {
 /// Syncs of different files run side by side, as the file system's journal commits them
 /// together.
 const SYNC_THREADS: usize = 4;
+/// So many logs are closed side by side, for the same reason.
+const CLOSERS: usize = 8;
 
 fn coord_error(error: WriteError) -> StartError {
     StartError::Coord(error.to_string())
@@ -220,12 +234,16 @@ async fn follow(inner: Arc<Inner>, mut follower: Follower) {
     tracing::error!("the session with the coordination service has ended");
 }
 
-async fn maintain(inner: Arc<Inner>) {
+async fn maintain(inner: Arc<Inner>, mut stopping: watch::Receiver<bool>) {
     let retention_every = inner.config.number("log.retention.check.interval.ms");
     let mut retention_due = now_ms() + retention_every;
     let mut tick = tokio::time::interval(MAINTENANCE_EVERY);
     loop {
-        tick.tick().await;
+        let seen = stopping.clone();
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
         let now = now_ms();
         let retention = now >= retention_due;
         if retention {
@@ -233,16 +251,31 @@ async fn maintain(inner: Arc<Inner>) {
         }
         let inner = Arc::clone(&inner);
         let done = tokio::task::spawn_blocking(move || {
-            let view = inner.view();
-            for partition in view.local_partitions() {
-                partition.maintain(now, REST_AFTER_MS, retention);
-            }
-            inner.storage.remove_due(now);
-            inner.storage.checkpoint(&view);
+            inner.look_after_logs(now, retention, || *seen.borrow());
         });
         if let Err(error) = done.await {
             tracing::error!("looking after the logs: {error}");
         }
+    }
+}
+
+/// Does `each` on a few threads, as it waits for the disk.
+fn side_by_side<T: Sync>(all: &[T], each: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..CLOSERS.min(all.len()) {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    each(one);
+                }
+            });
+        }
+    });
+}
+
+fn report(checkpointed: Result<(), LogError>) {
+    if let Err(error) = checkpointed {
+        tracing::error!("the checkpoints could not be written: {error}");
     }
 }
 
@@ -270,18 +303,39 @@ impl Inner {
         }
     }
 
-    fn close_logs(&self) {
+    fn look_after_logs(&self, now: i64, retention: bool, stopping: impl Fn() -> bool) {
         let view = self.view();
-        let unsynced = view
-            .local_partitions()
-            .filter(|partition| partition.stage_close());
-        // Each log has a few small files to sync: for many, the whole file system at once.
-        let at_once = unsynced.count() >= SYNC_ALL_FROM && self.storage.sync_everything();
-        let mut clean = true;
         for partition in view.local_partitions() {
-            clean &= partition.close(at_once);
+            if stopping() {
+                return;
+            }
+            partition.maintain(now, REST_AFTER_MS, retention);
         }
-        clean &= !at_once || self.storage.sync_everything();
+        self.storage.remove_due(now, stopping);
+        report(self.storage.checkpoint(&view));
+    }
+
+    /// Closes every log, several side by side, and then the folder.
+    fn close_logs(&self, pool: &SyncPool) {
+        let view = self.view();
+        let partitions: Vec<_> = view.local_partitions().collect();
+        let unsynced = AtomicUsize::new(0);
+        side_by_side(&partitions, |partition| {
+            if partition.stage_close() {
+                unsynced.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // Each log has a few small files to sync: for many, the whole file system at once.
+        let at_once = unsynced.into_inner() >= SYNC_ALL_FROM && self.storage.sync_everything();
+        let clean = AtomicBool::new(true);
+        side_by_side(&partitions, |partition| {
+            if !partition.close(at_once) {
+                clean.store(false, Ordering::Relaxed);
+            }
+        });
+        // What is queued finds its log closed.
+        pool.stop();
+        let clean = clean.into_inner() && (!at_once || self.storage.sync_everything());
         self.storage.close(&view, clean);
     }
 

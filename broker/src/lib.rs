@@ -7,6 +7,7 @@
 
 mod api;
 mod broker;
+mod checkpoints;
 pub mod config;
 mod controller;
 mod error;

@@ -128,8 +128,8 @@ impl Partition {
     fn observe(&self) -> PartitionObservation {
         let seen = self.with_log(|log| (log.size_bytes(), log.log_start(), log.end_offset()));
         let (size, log_start, log_end) = seen.unwrap_or_else(|_| {
-            let known = self.checkpoint();
-            (0, known.log_start, known.high_watermark)
+            let known = self.checkpoint().unwrap_or_default();
+            (0, known.log_start, known.recovery_point)
         });
         PartitionObservation {
             topic: Arc::clone(&self.topic),

@@ -11,13 +11,12 @@ use parking_lot::Mutex;
 use protocol::ErrorCode;
 use uuid::Uuid;
 
+use crate::checkpoints::Checkpoints;
 use crate::config::TopicConfig;
 use crate::error::StartError;
-use crate::log::{
-    Doomed, Found, FoundPartition, Log, LogDir, LogDirError, LogError, Meta, OpenHints, Retired,
-};
+use crate::log::{Doomed, Found, Log, LogDir, LogDirError, LogError, Meta, OpenHints, Retired};
 use crate::metadata::View;
-use crate::partition::{Checkpoint, Partition};
+use crate::partition::Partition;
 use crate::time::now_ms;
 
 /// How often a full disk is told.
@@ -29,10 +28,11 @@ pub(crate) struct Storage {
     path: PathBuf,
     dir: LogDir<RealDisk>,
     clean: bool,
-    /// What the folder held at the start and nobody has claimed yet, by topic and number.
-    unclaimed: Mutex<HashMap<(String, i32), FoundPartition>>,
+    /// The folders there were at the start and that nobody has claimed yet, by topic and
+    /// number, with the topic's id that is in them.
+    unclaimed: Mutex<HashMap<(String, i32), Option<Uuid>>>,
     leaving: Mutex<Vec<Leaving>>,
-    written: Mutex<Checkpoints>,
+    checkpoints: Mutex<Checkpoints>,
     full_told_ms: AtomicI64,
 }
 
@@ -45,12 +45,6 @@ struct Leaving {
 enum Gone {
     Segment(Retired<RealDisk>),
     Partition(Doomed),
-}
-
-/// What the checkpoint files say, so that they are written only when that changes.
-#[derive(Default, PartialEq)]
-struct Checkpoints {
-    of: Vec<(Arc<str>, i32, Checkpoint)>,
 }
 
 impl Storage {
@@ -67,6 +61,7 @@ impl Storage {
             clean,
             partitions,
             doomed,
+            gone,
         } = found;
         match meta {
             Some(meta) if meta.cluster_id != cluster_id => {
@@ -92,9 +87,10 @@ impl Storage {
                 .map_err(LogDirError::from)?,
         }
         let now = now_ms();
+        let checkpoints = Checkpoints::new(&partitions, &gone);
         let unclaimed = partitions
             .into_iter()
-            .map(|found| ((found.topic.clone(), found.partition), found))
+            .map(|found| ((found.topic, found.partition), found.topic_id))
             .collect();
         let leaving = doomed.into_iter().map(|doomed| Leaving {
             due_ms: now,
@@ -107,7 +103,7 @@ impl Storage {
             clean,
             unclaimed: Mutex::new(unclaimed),
             leaving: Mutex::new(leaving.collect()),
-            written: Mutex::default(),
+            checkpoints: Mutex::new(checkpoints),
             full_told_ms: AtomicI64::new(0),
         }))
     }
@@ -157,31 +153,32 @@ impl Storage {
         config: &TopicConfig,
         now: i64,
     ) -> Result<Log<RealDisk>, LogError> {
-        let key = (topic.to_owned(), index);
-        let found = self.unclaimed.lock().get(&key).cloned();
-        let hints = match found {
-            Some(found) if found.topic_id == Some(topic_id) => OpenHints {
-                log_start: found.log_start,
-                recovery_point: found.recovery_point,
-                clean: self.clean,
+        let unclaimed = self.unclaimed.lock().remove(&(topic.to_owned(), index));
+        let (its, clean) = match unclaimed {
+            Some(id) => (Some(id == Some(topic_id)), self.clean),
+            None => (self.dir.belongs(topic, index, topic_id)?, false),
+        };
+        let hints = if its == Some(true) {
+            let known = self.checkpoints.lock().of(topic, index);
+            OpenHints {
+                log_start: known.log_start,
+                recovery_point: known.recovery_point,
+                clean,
                 topic_id,
-            },
-            Some(_) => {
-                self.doom(&[(topic, index)], now)?;
-                OpenHints {
-                    topic_id,
-                    ..OpenHints::default()
-                }
             }
-            None => OpenHints {
+        } else {
+            if its == Some(false) {
+                self.doom(&[(topic, index)], now)?;
+            }
+            self.strike(&[(topic, index)])?;
+            OpenHints {
                 topic_id,
                 ..OpenHints::default()
-            },
+            }
         };
         let dir = self.dir.partition_dir(topic, index);
         let config = config.log_config(index);
         let (log, recovered) = Log::open(self.disk.clone(), dir, config, hints, now)?;
-        self.unclaimed.lock().remove(&key);
         for cut in &recovered.cuts {
             tracing::warn!(
                 "{topic}-{index} ends at offset {}: {} at byte {} of {}; what follows was never acknowledged and is kept in {}",
@@ -200,19 +197,6 @@ impl Storage {
             );
         }
         Ok(log)
-    }
-
-    /// What the checkpoints said of a partition that could not be opened: they go on
-    /// saying it, or a later start would take damage for a torn end and cut it off.
-    pub(crate) fn found(&self, topic: &str, index: i32) -> Checkpoint {
-        let unclaimed = self.unclaimed.lock();
-        unclaimed
-            .get(&(topic.to_owned(), index))
-            .map_or_else(Checkpoint::default, |found| Checkpoint {
-                recovery_point: found.recovery_point,
-                log_start: found.log_start,
-                high_watermark: found.high_watermark,
-            })
     }
 
     /// Warns of folders that belong to no topic.
@@ -234,13 +218,18 @@ impl Storage {
         if let Err(error) = self.doom(&names, due_ms) {
             tracing::error!("the folders of deleted topic {topic} could not be removed: {error}");
         }
+        if let Err(error) = self.strike(&names) {
+            tracing::error!(
+                "the checkpoints of deleted topic {topic} could not be struck: {error}"
+            );
+        }
     }
 
     /// At a start: removes what is left of a topic whose deletion was under way.
     pub(crate) fn remove_unclaimed(&self, topic: &str, topic_id: Uuid) {
         let mut indexes = Vec::new();
         self.unclaimed.lock().retain(|(name, index), found| {
-            let its = name == topic && found.topic_id.is_none_or(|id| id == topic_id);
+            let its = name == topic && found.is_none_or(|id| id == topic_id);
             if its {
                 indexes.push(*index);
             }
@@ -251,14 +240,29 @@ impl Storage {
         }
     }
 
+    /// Renames folders, and has them removed later.
     fn doom(&self, names: &[(&str, i32)], due_ms: i64) -> Result<(), LogError> {
-        let doomed = self.dir.doom(names)?;
+        let mut doomed = Vec::new();
+        let renamed = self.dir.doom(names, &mut doomed);
         self.leaving
             .lock()
             .extend(doomed.into_iter().map(|doomed| Leaving {
                 due_ms,
                 what: Gone::Partition(doomed),
             }));
+        renamed
+    }
+
+    /// Takes deleted partitions out of the checkpoints. What could not be written is tried
+    /// again by the next writing, and before a new log of that name.
+    fn strike(&self, names: &[(&str, i32)]) -> Result<(), LogError> {
+        let mut checkpoints = self.checkpoints.lock();
+        for &(topic, index) in names {
+            checkpoints.strike(topic, index);
+        }
+        if names.iter().any(|&(t, i)| checkpoints.is_struck(t, i)) {
+            checkpoints.write(&self.dir)?;
+        }
         Ok(())
     }
 
@@ -272,8 +276,9 @@ impl Storage {
             }));
     }
 
-    /// Removes what is due. Blocks for as long as that takes.
-    pub(crate) fn remove_due(&self, now: i64) {
+    /// Removes what is due, unless the broker is stopping: then the next start does. Blocks for
+    /// as long as that takes.
+    pub(crate) fn remove_due(&self, now: i64, stopping: impl Fn() -> bool) {
         let due: Vec<_> = {
             let mut leaving = self.leaving.lock();
             let (due, rest) = leaving.drain(..).partition(|gone| gone.due_ms <= now);
@@ -281,6 +286,9 @@ impl Storage {
             due
         };
         for gone in due {
+            if stopping() {
+                return;
+            }
             let removed = match gone.what {
                 Gone::Segment(segment) => segment.remove(),
                 Gone::Partition(doomed) => self.dir.remove(doomed),
@@ -302,6 +310,13 @@ impl Storage {
         let high_watermark = partition.high_watermark();
         let (retired, log_start) = partition
             .with_log(|log| {
+                // The start must not come to lie past what a power loss leaves of the log.
+                if log.flushed() < offset
+                    && let Some(flush) = log.unflushed()
+                {
+                    flush.run()?;
+                    log.flushed_to(&flush);
+                }
                 log.delete_before(offset)?;
                 Ok((log.maintain(now, high_watermark)?, log.log_start()))
             })?
@@ -314,41 +329,21 @@ impl Storage {
     }
 
     /// Writes how far each log is on disk and where it begins, if that has changed.
-    pub(crate) fn checkpoint(&self, view: &View) {
-        if let Err(error) = self.write_checkpoints(view) {
-            tracing::error!("the checkpoints could not be written: {error}");
-        }
+    pub(crate) fn checkpoint(&self, view: &View) -> Result<(), LogError> {
+        self.write_checkpoints(&mut self.checkpoints.lock(), view)
     }
 
-    fn write_checkpoints(&self, view: &View) -> Result<(), LogError> {
-        let mut now = Checkpoints::default();
+    fn write_checkpoints(
+        &self,
+        checkpoints: &mut Checkpoints,
+        view: &View,
+    ) -> Result<(), LogError> {
         for partition in view.local_partitions() {
-            let checkpoint = partition.checkpoint();
-            if checkpoint != Checkpoint::default() {
-                let topic = Arc::clone(&partition.topic);
-                now.of.push((topic, partition.index, checkpoint));
+            if let Some(checkpoint) = partition.checkpoint() {
+                checkpoints.note(&partition.topic, partition.index, checkpoint);
             }
         }
-        now.of
-            .sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-        // Held while writing, so that an older state never overwrites a newer one.
-        let mut written = self.written.lock();
-        if *written == now {
-            return Ok(());
-        }
-        let all = || {
-            now.of
-                .iter()
-                .map(|(topic, index, at)| (&**topic, *index, at))
-        };
-        self.dir
-            .write_recovery_points(all().map(|(t, i, at)| (t, i, at.recovery_point)))?;
-        self.dir
-            .write_log_starts(all().map(|(t, i, at)| (t, i, at.log_start)))?;
-        self.dir
-            .write_high_watermarks(all().map(|(t, i, at)| (t, i, at.high_watermark)))?;
-        *written = now;
-        Ok(())
+        checkpoints.write(&self.dir)
     }
 
     /// Makes everything durable that was written to the folder. False if it could not be.
@@ -360,9 +355,13 @@ impl Storage {
         synced.is_ok()
     }
 
-    /// The last checkpoints, and the marker of a clean stop if every log was closed.
+    /// The last checkpoints, and the marker of a clean stop if every log was closed. Nothing
+    /// is written after that, and the folder is free for the next who wants it.
     pub(crate) fn close(&self, view: &View, clean: bool) {
-        let closed = self.write_checkpoints(view).and_then(|()| {
+        let mut checkpoints = self.checkpoints.lock();
+        let written = self.write_checkpoints(&mut checkpoints, view);
+        checkpoints.close();
+        let closed = written.and_then(|()| {
             if clean && self.failure().is_none() {
                 self.dir.mark_clean()
             } else {
@@ -372,5 +371,9 @@ impl Storage {
         if let Err(error) = closed {
             tracing::error!("the log folder could not be closed: {error}");
         }
+        self.dir.unlock();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,28 +16,43 @@ pub(super) async fn handle(
     context: &Context<'_>,
     request: DeleteRecordsRequest,
 ) -> DeleteRecordsResponse {
+    // Segments are renamed, and the starts must be on disk before the answer.
+    tokio::task::block_in_place(|| delete_all(context, request))
+}
+
+fn delete_all(context: &Context<'_>, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let view = context.broker.view();
     let topics = request.topics.into_iter().map(|asked| {
         let topic = view.topic(&asked.name).map(|topic| &**topic);
         let results = asked.partitions.iter().map(|partition| {
             let deleted = delete(context, topic, partition);
-            DeleteRecordsPartitionResult {
-                partition_index: partition.partition_index,
-                low_watermark: deleted.unwrap_or(-1),
-                error_code: deleted.map_or_else(ErrorCode::code, |_| 0),
-            }
+            result(partition.partition_index, deleted)
         });
         DeleteRecordsTopicResult {
             partitions: results.collect(),
             name: asked.name,
         }
     });
-    let topics = topics.collect();
-    // The starts must survive a crash, so they are checkpointed before the answer.
-    tokio::task::block_in_place(|| context.broker.storage.checkpoint(&view));
+    let mut topics: Vec<_> = topics.collect();
+    if let Err(error) = context.broker.storage.checkpoint(&view) {
+        tracing::error!("the starts of logs could not be written: {error}");
+        for asked in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            if asked.error_code == 0 {
+                *asked = result(asked.partition_index, Err(ErrorCode::KafkaStorageError));
+            }
+        }
+    }
     DeleteRecordsResponse {
         topics,
         ..Default::default()
+    }
+}
+
+fn result(partition: i32, deleted: Result<i64, ErrorCode>) -> DeleteRecordsPartitionResult {
+    DeleteRecordsPartitionResult {
+        partition_index: partition,
+        low_watermark: deleted.unwrap_or(-1),
+        error_code: deleted.map_or_else(ErrorCode::code, |_| 0),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use disk::Disk;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::checkpoint::{self, Offsets};
@@ -17,7 +18,6 @@ const META: &str = "meta.properties";
 const CLEAN: &str = ".kafka_cleanshutdown";
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
-const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 const DELETED: &str = "-delete";
 
 /// The format of what Milena writes into a log directory.
@@ -74,8 +74,6 @@ pub struct FoundPartition {
     pub log_start: i64,
     /// Everything below was on disk.
     pub recovery_point: i64,
-    /// The high watermark.
-    pub high_watermark: i64,
 }
 
 /// What a log directory held when it was opened.
@@ -89,6 +87,9 @@ pub struct Found {
     pub partitions: Vec<FoundPartition>,
     /// Folders of deleted partitions, to be removed in the background.
     pub doomed: Vec<Doomed>,
+    /// What the checkpoints speak of and has no folder, by name: it was deleted, and a crash came
+    /// before it was struck.
+    pub gone: Vec<(String, i32)>,
 }
 
 impl Found {
@@ -109,11 +110,11 @@ pub struct Doomed {
     path: PathBuf,
 }
 
-/// The log directory, locked while this lives.
+/// The log directory, locked while this lives, or until [`LogDir::unlock`].
 pub struct LogDir<D: Disk> {
     disk: D,
     path: PathBuf,
-    _lock: D::Lock,
+    lock: Mutex<Option<D::Lock>>,
 }
 
 impl<D: Disk> LogDir<D> {
@@ -134,7 +135,7 @@ impl<D: Disk> LogDir<D> {
         let dir = LogDir {
             disk,
             path: path.to_owned(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         };
         let meta = dir.read_meta()?;
         let clean = dir.disk.exists(&path.join(CLEAN))?;
@@ -143,6 +144,7 @@ impl<D: Disk> LogDir<D> {
             clean,
             partitions: Vec::new(),
             doomed: Vec::new(),
+            gone: Vec::new(),
         };
         dir.list(&mut found)?;
         if clean {
@@ -155,7 +157,6 @@ impl<D: Disk> LogDir<D> {
     fn list(&self, found: &mut Found) -> Result<(), LogDirError> {
         let starts = self.checkpoint(LOG_STARTS)?;
         let recovery_points = self.checkpoint(RECOVERY_POINTS)?;
-        let watermarks = self.checkpoint(HIGH_WATERMARKS)?;
         for entry in self.disk.read_dir(&self.path)? {
             if !entry.is_dir {
                 continue;
@@ -175,11 +176,23 @@ impl<D: Disk> LogDir<D> {
                 topic_id,
                 log_start: of(&starts),
                 recovery_point: of(&recovery_points),
-                high_watermark: of(&watermarks),
                 topic: key.0,
                 partition,
             });
         }
+        let there: BTreeSet<_> = found
+            .partitions
+            .iter()
+            .map(|found| (found.topic.as_str(), found.partition))
+            .collect();
+        let named: BTreeSet<_> = starts
+            .into_keys()
+            .chain(recovery_points.into_keys())
+            .collect();
+        found.gone = named
+            .into_iter()
+            .filter(|(topic, partition)| !there.contains(&(topic.as_str(), *partition)))
+            .collect();
         Ok(())
     }
 
@@ -224,14 +237,6 @@ impl<D: Disk> LogDir<D> {
         offsets: impl IntoIterator<Item = (&'a str, i32, i64)>,
     ) -> Result<(), LogError> {
         self.write(LOG_STARTS, offsets)
-    }
-
-    /// Checkpoints the high watermark of each partition.
-    pub fn write_high_watermarks<'a>(
-        &self,
-        offsets: impl IntoIterator<Item = (&'a str, i32, i64)>,
-    ) -> Result<(), LogError> {
-        self.write(HIGH_WATERMARKS, offsets)
     }
 
     /// Makes everything durable that was written to the folder's file system.
@@ -282,11 +287,35 @@ impl<D: Disk> LogDir<D> {
         }))
     }
 
-    /// Gives the folders of deleted partitions another name, durably, and strikes them from the
-    /// checkpoints, so that a topic of the same name starts anew. Their contents are still to be
-    /// removed, with [`LogDir::remove`], once their readers are gone.
-    pub fn doom(&self, partitions: &[(&str, i32)]) -> Result<Vec<Doomed>, LogError> {
-        let mut doomed = Vec::new();
+    /// Whether the partition's folder is that topic's; `None` if there is no such folder.
+    pub fn belongs(
+        &self,
+        topic: &str,
+        partition: i32,
+        topic_id: Uuid,
+    ) -> Result<Option<bool>, LogError> {
+        let dir = self.partition_dir(topic, partition);
+        if !self.disk.exists(&dir)? {
+            return Ok(None);
+        }
+        Ok(Some(
+            partition_metadata::read(&self.disk, &dir)? == Some(topic_id),
+        ))
+    }
+
+    /// Gives the folders of deleted partitions another name, durably, so that a topic of the same
+    /// name starts anew. Their contents are still to be removed, with [`LogDir::remove`], once
+    /// their readers are gone; those of the folders in `doomed`, also when this fails.
+    ///
+    /// The checkpoints are not touched: the caller writes them without these partitions before
+    /// anything is written under the same name.
+    pub fn doom(
+        &self,
+        partitions: &[(&str, i32)],
+        doomed: &mut Vec<Doomed>,
+    ) -> Result<(), LogError> {
+        let mut failed = None;
+        let before = doomed.len();
         for &(topic, partition) in partitions {
             let from = self.partition_dir(topic, partition);
             let suffix = format!("-{partition}.{}{DELETED}", Uuid::new_v4().simple());
@@ -296,29 +325,23 @@ impl<D: Disk> LogDir<D> {
                 Ok(()) => doomed.push(Doomed { path }),
                 // It had no records, and so no folder.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        if !doomed.is_empty() {
+        if doomed.len() > before {
             self.disk.sync_dir(&self.path)?;
         }
-        let gone: BTreeSet<_> = partitions.iter().copied().collect();
-        for name in [RECOVERY_POINTS, LOG_STARTS, HIGH_WATERMARKS] {
-            let offsets = self.checkpoint(name)?;
-            let left = offsets
-                .iter()
-                .map(|((topic, partition), &offset)| (topic.as_str(), *partition, offset))
-                .filter(|&(topic, partition, _)| !gone.contains(&(topic, partition)));
-            if left.clone().count() < offsets.len() {
-                self.write(name, left)?;
-            }
-        }
-        Ok(doomed)
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Removes the contents of a deleted partition. May take long.
     pub fn remove(&self, doomed: Doomed) -> io::Result<()> {
         self.disk.remove_dir_all(&doomed.path)
+    }
+
+    /// Gives the folder back to whoever wants it next. Nothing may be written to it after this.
+    pub fn unlock(&self) {
+        *self.lock.lock() = None;
     }
 }
 

@@ -124,12 +124,24 @@ impl<D: Disk> Log<D> {
         Ok((log, recovered))
     }
 
-    /// Whether the files can be what a clean stop left.
-    fn is_as_it_was_left(&self) -> bool {
+    /// Whether the files can be what a clean stop left: the last batch ends the last segment, and
+    /// at the recovery point. Whatever else they are, or if it cannot be read, a scan tells.
+    fn is_as_it_was_left(&mut self) -> bool {
         let end = self.hints.recovery_point;
-        let fits = self.segments.last().is_some_and(|last| {
-            end >= last.base && (end > last.base) == (last.size > 0) && end >= self.log_start
+        let starts = end >= self.log_start;
+        let fits = self.segments.last_mut().is_some_and(|last| {
+            if last.size == 0 {
+                return end == last.base;
+            }
+            let found = end > last.base && {
+                let found = last.locate(&self.disk, end - 1);
+                matches!(found, Ok(Some(found)) if found.header.next_offset() == end
+                    && found.position + u64::from(found.header.size) == last.size)
+            };
+            last.set_reader(None);
+            found
         });
+        let fits = fits && starts;
         if !fits {
             tracing::warn!(
                 "{} is not as a clean stop left it, and is scanned",

@@ -23,8 +23,9 @@ use uuid::Uuid;
 pub(crate) use acks::Acks;
 pub(crate) use batch::{CheckedBatch, Refusal, check};
 pub(crate) use fetch_wait::FetchWait;
-pub(crate) use state::{Checkpoint, Online, Replicas};
+pub(crate) use state::{Online, Replicas};
 
+use crate::checkpoints::Checkpoint;
 use crate::config::TopicConfig;
 use crate::log::{LogError, LogSlice, Sequence};
 use crate::storage::Storage;
@@ -88,8 +89,7 @@ impl Partition {
             Ok(log) => State::online(log, config),
             Err(reason) => {
                 tracing::error!("{topic}-{index} is offline: {reason}");
-                let known = storage.found(&topic, index);
-                State::offline(reason.to_string(), known, config)
+                State::offline(reason.to_string(), config)
             }
         };
         let high_watermark = AtomicI64::new(state.high_watermark());
@@ -271,13 +271,13 @@ impl Partition {
         self.state.lock().replicas = replicas;
     }
 
-    /// Ends the partition's service here: whoever waits gets `code`.
+    /// Ends the service of a deleted partition: whoever waits gets `code`.
     pub(crate) fn end_service(&self, code: ErrorCode, reason: &str) {
-        drop(self.state.lock().close(code, reason));
+        self.state.lock().delete(code, reason);
     }
 
-    /// What the checkpoints are to say of it.
-    pub(crate) fn checkpoint(&self) -> Checkpoint {
+    /// What the checkpoints are to say of it; `None` if what they said stands.
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
         self.state.lock().checkpoint()
     }
 

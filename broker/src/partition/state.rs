@@ -10,6 +10,7 @@ use super::Waiter;
 use super::acks::Acks;
 use super::batch::Refusal;
 use super::fetch_wait::FetchWaiters;
+use crate::checkpoints::Checkpoint;
 use crate::config::TopicConfig;
 use crate::log::Log;
 
@@ -53,16 +54,9 @@ pub(super) struct State {
     /// `flush.messages` above 1 and `flush.ms`.
     unsynced_records: i64,
     unsynced_since_ms: Option<i64>,
-    /// What the checkpoints say once the log is out of service.
-    last_checkpoint: Checkpoint,
-}
-
-/// What the checkpoint files say of a partition.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Checkpoint {
-    pub(crate) recovery_point: i64,
-    pub(crate) log_start: i64,
-    pub(crate) high_watermark: i64,
+    /// What the checkpoints say once the log is out of service; `None` if they are to be left
+    /// as they are.
+    last_checkpoint: Option<Checkpoint>,
 }
 
 impl State {
@@ -72,15 +66,12 @@ impl State {
         Self::new(Service::Online(Box::new(log)), config, high_watermark)
     }
 
-    pub(super) fn offline(reason: String, known: Checkpoint, config: Arc<TopicConfig>) -> Self {
+    pub(super) fn offline(reason: String, config: Arc<TopicConfig>) -> Self {
         let service = Service::Offline {
             code: ErrorCode::KafkaStorageError,
             reason,
         };
-        Self {
-            last_checkpoint: known,
-            ..Self::new(service, config, 0)
-        }
+        Self::new(service, config, 0)
     }
 
     fn new(service: Service, config: Arc<TopicConfig>, high_watermark: i64) -> Self {
@@ -96,17 +87,16 @@ impl State {
             high_watermark,
             unsynced_records: 0,
             unsynced_since_ms: None,
-            last_checkpoint: Checkpoint::default(),
+            last_checkpoint: None,
         }
     }
 
-    pub(super) fn checkpoint(&self) -> Checkpoint {
+    pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         match &self.service {
-            Service::Online(log) => Checkpoint {
+            Service::Online(log) => Some(Checkpoint {
                 recovery_point: log.recovery_point(),
                 log_start: log.log_start(),
-                high_watermark: self.high_watermark,
-            },
+            }),
             Service::Offline { .. } => self.last_checkpoint,
         }
     }
@@ -200,6 +190,13 @@ impl State {
     /// Ends the service after a fault. Nothing that waits is acknowledged.
     pub(super) fn go_offline(&mut self, reason: String) {
         drop(self.close(ErrorCode::KafkaStorageError, &reason));
+    }
+
+    /// Ends the service of a log that is deleted: the checkpoints are told nothing more, as a
+    /// new one may have its name.
+    pub(super) fn delete(&mut self, code: ErrorCode, reason: &str) {
+        drop(self.close(code, reason));
+        self.last_checkpoint = None;
     }
 
     /// Ends the service and gives the log back; whoever waits gets `code`.

@@ -127,7 +127,13 @@ impl Disk for RealDisk {
         self.shared.health.check()?;
         let result = fs::rename(from, to);
         match result {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Neither is final: nothing was renamed, and with room it may be tried again.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::StorageFull
+                ) =>
+            {
                 Err(named("rename", from, &error))
             }
             result => self.write("rename", from, result),

@@ -31,8 +31,6 @@ fn a_folder_remembers_whose_it_is_and_what_its_checkpoints_say() {
     dir.write_recovery_points([("my-topic", 3, log.recovery_point())])
         .expect("write");
     dir.write_log_starts([("my-topic", 3, 2)]).expect("write");
-    dir.write_high_watermarks([("my-topic", 3, 4)])
-        .expect("write");
     dir.mark_clean().expect("mark");
     drop(dir);
     let disk = disk.crash();
@@ -44,14 +42,7 @@ fn a_folder_remembers_whose_it_is_and_what_its_checkpoints_say() {
         ("my-topic", 3)
     );
     assert_eq!(partition.topic_id, Some(hints.topic_id));
-    assert_eq!(
-        (
-            partition.log_start,
-            partition.recovery_point,
-            partition.high_watermark
-        ),
-        (2, 5, 4)
-    );
+    assert_eq!((partition.log_start, partition.recovery_point), (2, 5));
     let hints = found.hints(partition, hints.topic_id);
     let path = dir.partition_dir("my-topic", 3);
     let (log, recovered) = Log::open(disk.clone(), path, config(), hints, 0).expect("open");
@@ -106,8 +97,8 @@ fn a_deleted_partition_is_renamed_first_and_starts_anew() {
         (topic.as_str(), 2, 5),
     ];
     dir.write_recovery_points(points).expect("write");
-    let doomed = dir
-        .doom(&[(&topic, 0), (&topic, 2), (&topic, 9)])
+    let mut doomed = Vec::new();
+    dir.doom(&[(&topic, 0), (&topic, 2), (&topic, 9)], &mut doomed)
         .expect("doom");
     assert_eq!(doomed.len(), 2);
     drop(dir);
@@ -118,6 +109,7 @@ fn a_deleted_partition_is_renamed_first_and_starts_anew() {
         .map(|p| (p.partition, p.recovery_point))
         .collect();
     assert_eq!(left, [(1, 5)]);
+    assert_eq!(found.gone, [(topic.clone(), 0), (topic.clone(), 2)]);
     assert_eq!(found.doomed.len(), 2);
     for doomed in found.doomed {
         dir.remove(doomed).expect("remove");
