@@ -33,7 +33,7 @@ use crate::time::now_ms;
 /// How long a change of the cluster may take to be seen here once it is committed.
 const APPLIED_WITHIN: Duration = Duration::from_secs(10);
 /// How often partitions are looked after.
-const MAINTENANCE_EVERY: Duration = Duration::from_secs(5);
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait before groups that could not be loaded are tried again.
 const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a partition without appends keeps its map and descriptor.
@@ -127,7 +127,6 @@ impl Broker {
             .await
             .map_err(coord_error)?;
         let (view, first) = tokio::task::block_in_place(|| follower.load()).map_err(coord_error)?;
-        report(storage.checkpoint(&view));
         let metadata = Arc::new(Metadata::new(view));
         let offsets = Arc::new(OffsetsTopic::new(Arc::clone(&metadata), &config));
         let inner = Arc::new(Inner {
