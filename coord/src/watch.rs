@@ -91,7 +91,8 @@ impl Watch {
         }
     }
 
-    /// The next event if there is one already.
+    /// The next event if there is one already. The events of a transaction arrive together: after
+    /// [`Watch::next`] has given the first of them, this gives all others.
     pub fn try_next(&mut self) -> Option<WatchEvent> {
         self.queue.state.lock().events.pop_front()
     }
@@ -116,19 +117,21 @@ struct QueueState {
 }
 
 impl Queue {
-    fn push(&self, event: WatchEvent, ends: bool) {
+    /// Queues the events of one transaction, all at once.
+    fn push(&self, events: Vec<WatchEvent>, ends: bool) {
         {
             let mut state = self.state.lock();
-            if state.events.len() >= WATCH_EVENTS_MAX {
-                state.events.clear();
-                let lost = WatchEvent {
-                    kind: WatchKind::Lost,
-                    path: self.path.clone(),
-                    zxid: event.zxid,
-                };
-                state.events.push_back(lost);
-            } else {
-                state.events.push_back(event);
+            match events.last() {
+                Some(last) if state.events.len() + events.len() > WATCH_EVENTS_MAX => {
+                    state.events.clear();
+                    let lost = WatchEvent {
+                        kind: WatchKind::Lost,
+                        path: self.path.clone(),
+                        zxid: last.zxid,
+                    };
+                    state.events.push_back(lost);
+                }
+                _ => state.events.extend(events),
             }
             state.ended |= ends;
         }
@@ -191,29 +194,30 @@ impl Watchers {
         if self.watchers.is_empty() {
             return;
         }
+        let mut told: BTreeMap<u64, Vec<WatchEvent>> = BTreeMap::new();
         for tree::Event { kind, path } in events {
+            let watch_kind = match kind {
+                EventKind::NodeCreated => WatchKind::NodeCreated,
+                EventKind::NodeDeleted => WatchKind::NodeDeleted,
+                EventKind::NodeDataChanged => WatchKind::NodeDataChanged,
+                EventKind::NodeChildrenChanged => WatchKind::NodeChildrenChanged,
+            };
             for id in self.table.fire(*kind, path) {
-                let Some(watcher) = self.watchers.get(&id) else {
-                    continue;
-                };
-                let kind = match kind {
-                    EventKind::NodeCreated => WatchKind::NodeCreated,
-                    EventKind::NodeDeleted => WatchKind::NodeDeleted,
-                    EventKind::NodeDataChanged => WatchKind::NodeDataChanged,
-                    EventKind::NodeChildrenChanged => WatchKind::NodeChildrenChanged,
-                };
-                let once = watcher.once;
-                watcher.queue.push(
-                    WatchEvent {
-                        kind,
-                        path: path.to_string(),
-                        zxid: txn.zxid,
-                    },
-                    once,
-                );
-                if once {
-                    self.watchers.remove(&id);
-                }
+                told.entry(id).or_default().push(WatchEvent {
+                    kind: watch_kind,
+                    path: path.to_string(),
+                    zxid: txn.zxid,
+                });
+            }
+        }
+        for (id, events) in told {
+            let Some(watcher) = self.watchers.get(&id) else {
+                continue;
+            };
+            let once = watcher.once;
+            watcher.queue.push(events, once);
+            if once {
+                self.watchers.remove(&id);
             }
         }
         if let TxnBody::CloseSessions(closed) = &txn.body {

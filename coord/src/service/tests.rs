@@ -195,6 +195,30 @@ async fn a_watch_that_is_not_read_says_that_it_lost_events() {
     assert_eq!(watch.try_next(), None);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_events_of_a_transaction_arrive_together() {
+    const OPS: usize = 50;
+    let (_coord, handle) = start(&SimulatedDisk::new(1));
+    let s = session(&handle).await;
+    let mut watch = s.watch("/", WatchMode::PersistentRecursive);
+    let writer = tokio::spawn(async move {
+        for number in 0..400 {
+            let path = |op| format!("/{number}-{op}");
+            let ops = (0..OPS).map(|op| Op::create(path(op), "", Persistent));
+            s.multi(ops.collect()).await.unwrap();
+        }
+        s
+    });
+    for _ in 0..400 {
+        let first = watch.next().await.unwrap();
+        for _ in 1..OPS {
+            let event = watch.try_next().expect("the rest is there");
+            assert_eq!(event.zxid, first.zxid);
+        }
+    }
+    writer.await.unwrap();
+}
+
 #[tokio::test]
 async fn many_writes_under_way_share_syncs() {
     let disk = SimulatedDisk::new(1);
