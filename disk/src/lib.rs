@@ -150,6 +150,16 @@ pub trait DiskFile: Send + Sync + 'static {
         }
         self.write_at(&[IoSlice::new(bytes)], position)
     }
+    /// Makes `bytes` the whole contents, in place: not atomic, for what a checksum tells torn from
+    /// whole or what gets its name later.
+    fn overwrite(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write_with_room(bytes, 0)?;
+        // Cutting costs a journal's transaction, also where there is nothing to cut.
+        if self.len()? > bytes.len() as u64 {
+            self.set_len(bytes.len() as u64)?;
+        }
+        Ok(())
+    }
     /// An error if an earlier failure has ended all writing; a store into a mapping asks this
     /// first, as nothing else would tell it.
     fn check_health(&self) -> io::Result<()>;

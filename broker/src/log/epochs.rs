@@ -65,9 +65,7 @@ impl LeaderEpochs {
         }
         let path = dir.join(STAGED);
         let file = disk.open(&path, Open::Create)?;
-        let text = self.text();
-        file.write_with_room(text.as_bytes(), 0)?;
-        file.set_len(text.len() as u64)?;
+        file.overwrite(self.text().as_bytes())?;
         self.staged = true;
         Ok(Some(path))
     }

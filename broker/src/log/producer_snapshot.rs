@@ -111,9 +111,7 @@ pub(super) fn write<D: Disk>(
 ) -> Result<PathBuf, LogError> {
     let path = path(dir, offset);
     let file = disk.open(&path, Open::Create)?;
-    let bytes = encode(table);
-    file.write_with_room(&bytes, 0)?;
-    file.set_len(bytes.len() as u64)?;
+    file.overwrite(&encode(table))?;
     Ok(path)
 }
 
