@@ -68,7 +68,7 @@ impl Names {
                 ("log", Some(base)) => names.segments.push(base),
                 ("snapshot", Some(offset)) => names.snapshots.push(offset),
                 ("index" | "timeindex", Some(_)) => names.indexes.push(name),
-                ("deleted" | "tmp", _) => names.leftovers.push(name),
+                ("deleted", _) => names.leftovers.push(name),
                 _ => {}
             }
         }
