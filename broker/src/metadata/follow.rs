@@ -331,9 +331,10 @@ impl Follower {
     /// The folders of a deleted topic bear other names by now, so its marker may go.
     fn finish_deletion(&self, name: &str) {
         let path = znodes::deleted_topic(name);
-        if self.session.exists(&path).is_some() {
+        if let Some(stat) = self.session.exists(&path) {
             let session = self.session.clone();
-            tokio::spawn(async move { session.delete(&path, None).await });
+            // Not the marker of a later topic of that name, which is at another version.
+            tokio::spawn(async move { session.delete(&path, Some(stat.version)).await });
         }
     }
 

@@ -147,25 +147,38 @@ pub(crate) async fn delete_topic(
     name: &str,
     id: Uuid,
 ) -> Result<u64, WriteError> {
-    let marker = json(&DeletedTopicNode { topic_id: id });
-    let mut ops = vec![reign.check()];
+    loop {
+        let mut ops = vec![reign.check()];
+        for index in session.children(&znodes::partitions(name))? {
+            let partition = format!("{}/{index}", znodes::partitions(name));
+            ops.push(Op::delete(format!("{partition}/state"), None));
+            ops.push(Op::delete(partition, None));
+        }
+        ops.push(Op::delete(znodes::partitions(name), None));
+        ops.push(Op::delete(znodes::topic(name), None));
+        ops.push(Op::delete(znodes::topic_config(name), None));
+        // The marker comes last: by the time its event shows a zxid to those who wait for
+        // one, the topic's own events have been seen.
+        let marker = ops.len();
+        ops.push(mark_deleted(session, name, id));
+        match session.multi_at(ops).await {
+            Ok((_, zxid)) => return Ok(zxid.0),
+            // The marker of an earlier topic of that name came or went just now.
+            Err(error) if error.index == marker => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn mark_deleted(session: &Session, name: &str, id: Uuid) -> Op {
     let path = znodes::deleted_topic(name);
+    let marker = json(&DeletedTopicNode { topic_id: id });
     // A topic can be made and deleted again before the first one's folders are gone.
     if session.exists(&path).is_none() {
-        ops.push(create(path, marker));
+        create(path, marker)
     } else {
-        ops.push(Op::set(path, marker, None));
+        Op::set(path, marker, None)
     }
-    for index in session.children(&znodes::partitions(name))? {
-        let partition = format!("{}/{index}", znodes::partitions(name));
-        ops.push(Op::delete(format!("{partition}/state"), None));
-        ops.push(Op::delete(partition, None));
-    }
-    ops.push(Op::delete(znodes::partitions(name), None));
-    ops.push(Op::delete(znodes::topic(name), None));
-    ops.push(Op::delete(znodes::topic_config(name), None));
-    let (_, zxid) = session.multi_at(ops).await?;
-    Ok(zxid.0)
 }
 
 fn add_partition(ops: &mut Vec<Op>, reign: Reign, name: &str, index: i32, replicas: &[i32]) {
