@@ -380,9 +380,7 @@ impl Partition {
     }
 
     fn move_high_watermark(&self, state: &mut State) {
-        if let Some(moved) = state.advance() {
-            self.high_watermark.store(moved, Ordering::Release);
-        }
+        state.advance(&self.high_watermark);
     }
 }
 

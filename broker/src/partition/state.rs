@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use disk::RealDisk;
 use protocol::error::ErrorCode;
@@ -162,11 +163,11 @@ impl State {
         self.waiting.insert(at, entry);
     }
 
-    /// Moves the high watermark to what is safe, and lets go who waited for that. Gives
-    /// the new one if it moved.
-    pub(super) fn advance(&mut self) -> Option<i64> {
+    /// Moves the high watermark to what is safe, also where it is read without the lock, and
+    /// lets go who waited for that.
+    pub(super) fn advance(&mut self, published: &AtomicI64) {
         let Service::Online(log) = &self.service else {
-            return None;
+            return;
         };
         let safe = if self.config.syncs_each_append() {
             log.flushed()
@@ -174,9 +175,11 @@ impl State {
             log.end_offset()
         };
         if safe <= self.high_watermark {
-            return None;
+            return;
         }
         self.high_watermark = safe;
+        // Before anyone is woken: who learns of an append can read it.
+        published.store(safe, Ordering::Release);
         while let Some(waiter) = self.waiting.front()
             && waiter.offset <= safe
         {
@@ -184,7 +187,6 @@ impl State {
             self.waiting.pop_front();
         }
         self.fetches.wake_all();
-        Some(safe)
     }
 
     /// Ends the service after a fault. Nothing that waits is acknowledged.
