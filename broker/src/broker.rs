@@ -2,10 +2,12 @@
 //! cluster that requests ask for.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use coord::Session;
@@ -229,8 +231,19 @@ fn advertised(
 async fn follow(inner: Arc<Inner>, mut follower: Follower) {
     while let Some(change) = follower.next(&inner.metadata).await {
         inner.adopt(change);
+        inner.metadata.announce();
     }
     tracing::error!("the session with the coordination service has ended");
+}
+
+async fn load_groups(groups: GroupCoordinator<OffsetsTopic>, partition: i32) {
+    while let Err(code) = groups.load(partition).await {
+        tracing::error!(
+            "the groups of {OFFSETS_TOPIC}-{partition} could not be loaded ({}); trying again",
+            code.name()
+        );
+        tokio::time::sleep(LOAD_AGAIN_AFTER).await;
+    }
 }
 
 async fn maintain(inner: Arc<Inner>, mut stopping: watch::Receiver<bool>) {
@@ -286,16 +299,13 @@ impl Inner {
     /// Tells the group coordinator what changed for it.
     fn adopt(&self, change: metadata::Change) {
         for partition in change.offsets_gained {
-            let groups = self.groups.clone();
-            tokio::spawn(async move {
-                while let Err(code) = groups.load(partition).await {
-                    tracing::error!(
-                        "the groups of {OFFSETS_TOPIC}-{partition} could not be loaded ({}); trying again",
-                        code.name()
-                    );
-                    tokio::time::sleep(LOAD_AGAIN_AFTER).await;
-                }
-            });
+            let mut load = Box::pin(load_groups(self.groups.clone(), partition));
+            // The first step makes the partition known as loading: nobody who waits for the
+            // view is told that it has no coordinator.
+            let mut context = Context::from_waker(Waker::noop());
+            if load.as_mut().poll(&mut context).is_pending() {
+                tokio::spawn(load);
+            }
         }
         for topic in change.deleted {
             self.groups.topic_deleted(&topic);

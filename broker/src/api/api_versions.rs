@@ -50,7 +50,6 @@ fn entry(key: ApiKey) -> ApiVersion {
             *versions.start()
         },
         max_version: *versions.end(),
-        ..Default::default()
     }
 }
 

@@ -64,8 +64,13 @@ impl Metadata {
     }
 
     fn swap(&self, view: View) {
-        let zxid = view.zxid;
         self.view.store(Arc::new(view));
+    }
+
+    /// Tells those who wait for a newer view that it is there, once the rest of the broker
+    /// has taken it in, too.
+    pub(crate) fn announce(&self) {
+        let zxid = self.view.load().zxid;
         self.zxid.send_replace(zxid);
     }
 }
