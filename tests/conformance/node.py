@@ -85,7 +85,11 @@ class Node:
         return self.process.wait(timeout=20), time.monotonic() - began
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_):
         if self.process and self.process.poll() is None:
