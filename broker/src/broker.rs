@@ -424,12 +424,7 @@ impl Inner {
 
     /// Deletes a topic and waits until it is served no more.
     pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), PlanError> {
-        let unknown = || {
-            PlanError::new(
-                ErrorCode::UnknownTopicOrPartition,
-                ErrorCode::UnknownTopicOrPartition.message(),
-            )
-        };
+        let unknown = || PlanError::from(ErrorCode::UnknownTopicOrPartition);
         let id = self
             .view()
             .topic(name)

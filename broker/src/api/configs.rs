@@ -363,10 +363,7 @@ fn check_broker(context: &Context<'_>, name: &str) -> Result<(), PlanError> {
 }
 
 fn unknown() -> PlanError {
-    PlanError::new(
-        ErrorCode::UnknownTopicOrPartition,
-        ErrorCode::UnknownTopicOrPartition.message(),
-    )
+    PlanError::from(ErrorCode::UnknownTopicOrPartition)
 }
 
 fn wrong_type(resource_type: i8) -> PlanError {

@@ -38,12 +38,9 @@ async fn create_one(
     validate_only: bool,
 ) -> Result<(), PlanError> {
     let view = context.broker.view();
-    let topic = view.topic(&asked.name).ok_or_else(|| {
-        PlanError::new(
-            ErrorCode::UnknownTopicOrPartition,
-            ErrorCode::UnknownTopicOrPartition.message(),
-        )
-    })?;
+    let topic = view
+        .topic(&asked.name)
+        .ok_or_else(|| PlanError::from(ErrorCode::UnknownTopicOrPartition))?;
     if topic.internal() {
         // A group's partition follows from their number, so that must never change.
         return Err(PlanError::new(

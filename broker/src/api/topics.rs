@@ -199,10 +199,7 @@ async fn delete_by_name(context: &Context<'_>, name: Str) -> DeletableTopicResul
     let broker = context.broker;
     let id = broker.view().topic(&name).map(|topic| topic.id);
     let result = if !broker.config.flag("delete.topic.enable") {
-        Err(PlanError::new(
-            ErrorCode::TopicDeletionDisabled,
-            ErrorCode::TopicDeletionDisabled.message(),
-        ))
+        Err(PlanError::from(ErrorCode::TopicDeletionDisabled))
     } else if &*name == OFFSETS_TOPIC {
         Err(PlanError::new(
             ErrorCode::InvalidTopicException,

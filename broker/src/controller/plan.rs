@@ -47,6 +47,13 @@ impl PlanError {
     }
 }
 
+/// The error in Kafka's own words for it.
+impl From<ErrorCode> for PlanError {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code, code.message())
+    }
+}
+
 /// Judges a topic's name by itself.
 pub(crate) fn check_name(name: &str) -> Result<(), PlanError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

@@ -26,8 +26,7 @@ use session::{Begun, Told, TopicKey, Wanted};
 /// The longest that a poll waits, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_secs(600);
 
-/// A client that asks for less still gets whole batches, and one that asks for more gets
-/// no more than this in one answer.
+/// A Fetch under way: what it reads, and within which bounds.
 struct Fetch {
     broker: Arc<Inner>,
     begun: Begun,
