@@ -1,10 +1,10 @@
-//! The two ways into a segment, measured: a store into the mapped window and a write to the same file.
+//! The three ways into a segment, measured: a store into the mapped window, gathering until the next sync, and a write to the same file.
 //!
-//! One thread appends and syncs through `disk`, as a partition does. Each figure is the median of several files, the two ways in turn, so
+//! One thread appends and syncs through `disk`, as a partition does. Each figure is the median of several files, the ways in turn, so
 //! that pages freed by one run are used by the next and the machine's noise falls on both.
 
 use anyhow::{Context, Result};
-use disk::{AppendFile, Disk, DiskFile, Open, RealDisk};
+use disk::{AppendFile, Disk, DiskFile, Open, RealDisk, Small};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -14,9 +14,13 @@ use std::time::Instant;
 pub enum Way {
     /// A copy into the populated mapping.
     Store,
+    /// A copy into memory, which the next sync writes.
+    Gather,
     /// A pwrite to the file, of which nothing is mapped.
     Write,
 }
+
+const WAYS: [Way; 3] = [Way::Store, Way::Gather, Way::Write];
 
 /// What one append cost, its share of the syncs included.
 #[derive(Debug, Clone, Copy)]
@@ -29,46 +33,50 @@ pub struct Cost {
     pub device_bytes: f64,
 }
 
-/// Appends of `size` bytes, a sync after each `sync_every` (0: none), for about `total` bytes, `rounds` times each way: (store, write).
+/// Appends of `size` bytes, a sync after each `sync_every` (0: none), for about `total` bytes, `rounds` times each way: [store, gather, write].
 pub fn compare(
     dir: &Path,
     size: usize,
     sync_every: usize,
     total: usize,
     rounds: usize,
-) -> Result<(Cost, Cost)> {
-    let mut stores = Vec::new();
-    let mut writes = Vec::new();
+) -> Result<[Cost; 3]> {
+    let mut costs = WAYS.map(|_| Vec::new());
     // The first of each only warms the page cache up.
     for round in 0..=rounds {
-        let store = once(dir, Way::Store, size, sync_every, total)?;
-        let write = once(dir, Way::Write, size, sync_every, total)?;
-        if round > 0 {
-            stores.push(store);
-            writes.push(write);
+        for (way, costs) in WAYS.into_iter().zip(&mut costs) {
+            let cost = once(dir, way, size, sync_every, total)?;
+            if round > 0 {
+                costs.push(cost);
+            }
         }
     }
-    Ok((median(stores), median(writes)))
+    Ok(costs.map(median))
 }
 
 fn once(dir: &Path, way: Way, size: usize, sync_every: usize, total: usize) -> Result<Cost> {
     let disk = RealDisk::new();
     let path = dir.join("append");
     let file = disk.open(&path, Open::Create)?;
-    let threshold = if way == Way::Store { usize::MAX } else { 0 };
+    let threshold = if way == Way::Write { 0 } else { usize::MAX };
+    let small = if way == Way::Gather {
+        Small::Gathered
+    } else {
+        Small::Stored
+    };
     // A first byte reserves room and makes the file real before the clock starts.
-    let mut appender = AppendFile::new(file, 0, 2 * total as u64)?.storing_up_to(threshold);
+    let mut appender = AppendFile::new(file, 0, 2 * total as u64)?.small_up_to(threshold);
     let body = vec![7; size];
-    appender.append(&[], &body)?;
+    appender.append(&[], &body, small)?;
     appender.segment().file().sync()?;
     let appends = (total / size).clamp(64, 200_000);
     let device = device_bytes()?;
     let cpu = thread_cpu_ns()?;
     let started = Instant::now();
     for number in 1..=appends {
-        appender.append(&[], &body)?;
+        appender.append(&[], &body, small)?;
         if sync_every > 0 && number % sync_every == 0 {
-            appender.sync_range().run()?;
+            appender.sync_range()?.run()?;
         }
     }
     let wall = started.elapsed();

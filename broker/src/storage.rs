@@ -312,7 +312,7 @@ impl Storage {
             .with_log(|log| {
                 // The start must not come to lie past what a power loss leaves of the log.
                 if log.flushed() < offset
-                    && let Some(flush) = log.unflushed()
+                    && let Some(flush) = log.unflushed()?
                 {
                     flush.run()?;
                     log.flushed_to(&flush);

@@ -1,9 +1,15 @@
 //! A file that is only ever appended to, by one writer, and read by many.
 //!
-//! There are two ways in, which meet in the same page cache: a small append is a store into a
-//! mapped window, a large one a `pwritev` to the same file. Where nothing can be mapped, all are
-//! written. Blocks are reserved before they are stored to, in steps that grow with the file, so
-//! that a full disk is a clean error and many idle files reserve little.
+//! There are three ways in, which meet in the same page cache. A large append is a `pwritev`. A
+//! small one is a store into a mapped window, unless a sync follows at once ([`Small`]): then it
+//! is gathered in memory with others like it, and the next sync writes them all by one call.
+//! A mapped page costs each sync a fault and an interrupt of every other processor (the sync
+//! write-protects it again): measured with 64 files and a sync for each 5 appends of 170 bytes,
+//! 59 µs of CPU a sync where a write costs 14.
+//!
+//! Where nothing can be mapped, all are written. Blocks are reserved before they are stored to,
+//! in steps that grow with the file, so that a full disk is a clean error and many idle files
+//! reserve little.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -11,8 +17,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::{DiskFile, Window};
 
-/// Appends of up to so many bytes are stored into a mapped window, larger ones written.
+/// Appends of up to so many bytes are stored into a mapped window or gathered, larger ones written.
 pub const SMALL_APPEND: usize = 4096;
+
+/// No more than this is gathered before it is written.
+const GATHERED_MAX: usize = 64 << 10;
+/// What is kept allocated for the next bytes to gather; there may be many files.
+const GATHERED_KEPT: usize = 4 << 10;
 
 const PAGE: u64 = 4096;
 /// Reservations grow with the file between these, as do windows.
@@ -89,10 +100,22 @@ impl<F: DiskFile> SyncRange<F> {
     }
 }
 
+/// What becomes of small appends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Small {
+    /// They are stored into a mapped window and published: readers see them at once.
+    Stored,
+    /// They are gathered, and neither written nor published before the next
+    /// [`AppendFile::sync_range`]. For appends that count for nothing until they are synced.
+    Gathered,
+}
+
 /// The one appender of a file.
 pub struct AppendFile<F> {
     segment: Arc<SegmentFile<F>>,
     end: u64,
+    /// The last bytes before `end`, which are not in the file yet.
+    gathered: Vec<u8>,
     /// The file's size; blocks are reserved up to here if `reserves`.
     reserved: u64,
     reserves: bool,
@@ -115,6 +138,7 @@ impl<F: DiskFile> AppendFile<F> {
         Ok(AppendFile {
             segment: Arc::new(SegmentFile::new(file, end)),
             end,
+            gathered: Vec::new(),
             reserved,
             reserves: true,
             limit,
@@ -127,7 +151,7 @@ impl<F: DiskFile> AppendFile<F> {
 
     /// The same with another threshold than [`SMALL_APPEND`]: the bench that finds it sets this.
     #[must_use]
-    pub fn storing_up_to(mut self, bytes: usize) -> Self {
+    pub fn small_up_to(mut self, bytes: usize) -> Self {
         self.small = bytes;
         self
     }
@@ -142,40 +166,92 @@ impl<F: DiskFile> AppendFile<F> {
         self.end
     }
 
-    /// Appends `head` and `body`, one after the other, and publishes them.
+    /// Appends `head` and `body`, one after the other, and publishes them, or gathers them.
     ///
     /// # Errors
     /// `StorageFull`: nothing was appended, and it may be tried again. Any other error is final.
-    pub fn append(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+    pub fn append(&mut self, head: &[u8], body: &[u8], small: Small) -> io::Result<()> {
         let len = head.len() + body.len();
         let end = self.end + len as u64;
         if end > self.reserved && self.reserves {
             self.reserve(end)?;
         }
-        if len <= self.small && self.window_until(end) {
-            // The window was just made to reach past `end`.
-            self.segment.file.check_health()?;
-            if let Some(window) = &self.window {
-                window.store(self.end, head);
-                window.store(self.end + head.len() as u64, body);
-            }
-        } else {
-            self.segment
-                .file
-                .write_at(&[IoSlice::new(head), IoSlice::new(body)], self.end)?;
+        if len > self.small {
+            return self.write(head, body);
         }
-        self.end = end;
-        self.reserved = self.reserved.max(end);
-        self.segment.published.store(end, Ordering::Release);
+        match small {
+            // Room that is not reserved could be missing later, when nothing can be refused.
+            Small::Gathered if self.reserves => self.gather(head, body),
+            Small::Stored if self.window_until(end) => self.store(head, body),
+            _ => self.write(head, body),
+        }
+    }
+
+    fn gather(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        if self.gathered.len() + head.len() + body.len() > GATHERED_MAX {
+            self.write_gathered()?;
+        }
+        self.segment.file.check_health()?;
+        self.gathered.extend_from_slice(head);
+        self.gathered.extend_from_slice(body);
+        self.end += (head.len() + body.len()) as u64;
         Ok(())
     }
 
+    fn store(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        self.write_gathered()?;
+        self.segment.file.check_health()?;
+        // The window was just made to reach past what is stored here.
+        if let Some(window) = &self.window {
+            window.store(self.end, head);
+            window.store(self.end + head.len() as u64, body);
+        }
+        self.publish(self.end + (head.len() + body.len()) as u64);
+        Ok(())
+    }
+
+    fn write(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let from = self.end - self.gathered.len() as u64;
+        let slices = [
+            IoSlice::new(&self.gathered),
+            IoSlice::new(head),
+            IoSlice::new(body),
+        ];
+        let first = usize::from(self.gathered.is_empty());
+        self.segment.file.write_at(&slices[first..], from)?;
+        self.gathered.clear();
+        self.gathered.shrink_to(GATHERED_KEPT);
+        self.publish(self.end + (head.len() + body.len()) as u64);
+        Ok(())
+    }
+
+    fn publish(&mut self, end: u64) {
+        self.end = end;
+        self.reserved = self.reserved.max(end);
+        self.segment.published.store(end, Ordering::Release);
+    }
+
+    /// Writes and publishes what is gathered, so that readers see all that was appended.
+    ///
+    /// # Errors
+    /// Any is final.
+    pub fn write_gathered(&mut self) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        self.write(&[], &[])
+    }
+
     /// What makes all that is appended by now durable.
-    pub fn sync_range(&self) -> SyncRange<F> {
-        SyncRange {
+    ///
+    /// # Errors
+    /// Any error in writing what was gathered is final.
+    pub fn sync_range(&mut self) -> io::Result<SyncRange<F>> {
+        self.write_gathered()?;
+        Ok(SyncRange {
             segment: Arc::clone(&self.segment),
             end: self.end,
-        }
+        })
     }
 
     /// Ends the appending: unmaps, gives reserved room back, and leaves what readers hold.
@@ -186,6 +262,7 @@ impl<F: DiskFile> AppendFile<F> {
 
     /// Unmaps, and gives reserved room back. Appending may go on.
     pub fn trim(&mut self) -> io::Result<()> {
+        self.write_gathered()?;
         self.window = None;
         self.populated = 0;
         if self.reserved > self.end {
@@ -198,6 +275,7 @@ impl<F: DiskFile> AppendFile<F> {
     /// Cuts the file to `end` bytes. Only for what no consumer has seen (a follower's tail).
     pub fn truncate(&mut self, end: u64) -> io::Result<()> {
         assert!(end <= self.end, "a truncation does not make a file longer");
+        self.write_gathered()?;
         self.window = None;
         self.populated = 0;
         self.segment.published.store(end, Ordering::Release);

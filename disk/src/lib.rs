@@ -22,7 +22,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-pub use append::{AppendFile, SMALL_APPEND, SegmentFile, SyncRange};
+pub use append::{AppendFile, SMALL_APPEND, SegmentFile, Small, SyncRange};
 pub use health::Health;
 pub use pool::{SyncJob, SyncPool};
 pub use real::{RealDisk, RealFile, Window};

@@ -5,6 +5,7 @@
 //! Whoever submits makes sure that one job is not queued twice at once, if that matters to it.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -21,10 +22,12 @@ struct Queue {
     jobs: VecDeque<Arc<dyn SyncJob>>,
     idle: usize,
     stopping: bool,
+    threads: Vec<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Shared {
+    name: String,
+    threads_max: usize,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
@@ -33,26 +36,23 @@ struct Shared {
 #[derive(Clone)]
 pub struct SyncPool {
     shared: Arc<Shared>,
-    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl SyncPool {
-    /// Starts `threads` threads named `name`.
+    /// Starts a pool of one thread named `name`. More come as jobs queue up, to at most
+    /// `threads_max`, and stay.
     ///
     /// # Errors
-    /// When the system gives no more threads.
-    pub fn start(name: &str, threads: usize) -> std::io::Result<SyncPool> {
-        let shared = Arc::<Shared>::default();
-        let mut handles = Vec::with_capacity(threads);
-        for _ in 0..threads {
-            let shared = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name(name.to_owned());
-            handles.push(thread.stack_size(256 * 1024).spawn(move || work(&shared))?);
-        }
-        Ok(SyncPool {
-            shared,
-            threads: Arc::new(Mutex::new(handles)),
-        })
+    /// When the system gives no thread.
+    pub fn start(name: &str, threads_max: usize) -> io::Result<SyncPool> {
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            threads_max,
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+        });
+        Shared::add_thread(&shared, &mut shared.queue.lock())?;
+        Ok(SyncPool { shared })
     }
 
     /// Queues a job. After [`SyncPool::stop`] it runs here and now, so that no sync is forgotten.
@@ -65,6 +65,10 @@ impl SyncPool {
         }
         queue.jobs.push_back(job);
         let wake = queue.idle > 0;
+        if queue.jobs.len() > queue.idle && queue.threads.len() < self.shared.threads_max {
+            // Without another thread, the job waits for one of those there are.
+            let _ = Shared::add_thread(&self.shared, &mut queue);
+        }
         drop(queue);
         if wake {
             self.shared.wake.notify_one();
@@ -78,12 +82,26 @@ impl SyncPool {
 
     /// Runs what is queued to its end, and ends the threads.
     pub fn stop(&self) {
-        self.shared.queue.lock().stopping = true;
+        let threads = {
+            let mut queue = self.shared.queue.lock();
+            queue.stopping = true;
+            std::mem::take(&mut queue.threads)
+        };
         self.shared.wake.notify_all();
-        for thread in std::mem::take(&mut *self.threads.lock()) {
+        for thread in threads {
             // A job that panicked has said so; the others have run.
             let _ = thread.join();
         }
+    }
+}
+
+impl Shared {
+    fn add_thread(this: &Arc<Self>, queue: &mut Queue) -> io::Result<()> {
+        let shared = Arc::clone(this);
+        let thread = std::thread::Builder::new().name(this.name.clone());
+        let handle = thread.stack_size(256 * 1024).spawn(move || work(&shared))?;
+        queue.threads.push(handle);
+        Ok(())
     }
 }
 

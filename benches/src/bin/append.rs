@@ -1,4 +1,4 @@
-//! `append`: the two ways into a segment by size and sync, and from which size on writing is cheaper.
+//! `append`: the ways into a segment by size and sync, and which is the cheapest and the soonest.
 
 use anyhow::Result;
 use benches::append::{Cost, compare};
@@ -6,7 +6,9 @@ use clap::Parser;
 use std::path::PathBuf;
 
 #[derive(Parser)]
-#[command(about = "A store into the mapped window against a write to the file, by size and sync")]
+#[command(
+    about = "A store into the mapped window, gathering and a write to the file, by size and sync"
+)]
 struct Cli {
     /// Folder for the file, on the file system to measure.
     #[arg(long, default_value = ".")]
@@ -41,17 +43,16 @@ fn main() -> Result<()> {
             count => println!("\na sync after each {count} appends"),
         }
         println!(
-            "| bytes | store: CPU µs | wall µs | device × | write: CPU µs | wall µs | device × | cheaper (CPU) | sooner |"
+            "| bytes | store: CPU µs | wall µs | device × | gather: CPU µs | wall µs | device × | write: CPU µs | wall µs | device × | cheapest (CPU) | soonest |"
         );
-        println!("|---:|---:|---:|---:|---:|---:|---:|---|---|");
-        let mut crossover = None;
+        println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|");
         for &size in &cli.sizes {
             let total = if sync_every == 0 {
                 usize::MAX
             } else {
                 size * sync_every * cli.syncs
             };
-            let (store, write) = compare(
+            let costs = compare(
                 dir.path(),
                 size,
                 sync_every,
@@ -59,21 +60,11 @@ fn main() -> Result<()> {
                 cli.rounds,
             )?;
             println!(
-                "| {size} | {} | {} | {} | {} |",
-                cells(&store),
-                cells(&write),
-                which(store.cpu_us < write.cpu_us),
-                which(store.wall_us < write.wall_us)
+                "| {size} | {} | {} | {} |",
+                costs.map(|cost| cells(&cost)).join(" | "),
+                least(costs.map(|cost| cost.cpu_us)),
+                least(costs.map(|cost| cost.wall_us))
             );
-            if store.cpu_us >= write.cpu_us {
-                crossover = crossover.or(Some(size));
-            } else {
-                crossover = None;
-            }
-        }
-        match crossover {
-            Some(size) => println!("Writing costs less CPU from {size} bytes on."),
-            None => println!("Storing costs less CPU at the largest size, too."),
         }
     }
     Ok(())
@@ -86,6 +77,9 @@ fn cells(cost: &Cost) -> String {
     )
 }
 
-fn which(store: bool) -> &'static str {
-    if store { "store" } else { "write" }
+fn least(figures: [f64; 3]) -> &'static str {
+    let named = figures.into_iter().zip(["store", "gather", "write"]);
+    named
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or("", |(_, name)| name)
 }

@@ -175,6 +175,7 @@ impl TopicConfig {
             retention_ms: self.retention_ms,
             retention_bytes: self.retention_bytes,
             compacts: self.compact,
+            sync_each_append: self.syncs_each_append(),
             producer_id_expiration_ms: self.producer_id_expiration_ms,
         }
     }

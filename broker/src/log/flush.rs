@@ -181,30 +181,36 @@ impl<D: Disk> Log<D> {
         self.unflushed.flushed
     }
 
-    /// What must be synced for the log to be on disk as it is now; `None` if it is.
-    pub fn unflushed(&self) -> Option<Flush<D>> {
+    /// Whether anything of the log is not on disk.
+    pub fn is_unflushed(&self) -> bool {
+        self.unflushed.anything(self.end)
+    }
+
+    /// What must be synced for the log to be on disk as it is now; `None` if it is. Writes what
+    /// small appends have gathered; an error in that is final.
+    pub fn unflushed(&mut self) -> io::Result<Option<Flush<D>>> {
         let state = &self.unflushed;
         if !state.anything(self.end) {
-            return None;
+            return Ok(None);
         }
         let active = self
             .active
-            .as_ref()
+            .as_mut()
             .filter(|active| active.end() > state.position);
-        Some(Flush {
+        Ok(Some(Flush {
             disk: self.disk.clone(),
             dir: if state.pending.is_empty() {
                 PathBuf::new()
             } else {
                 self.dir.clone()
             },
-            range: active.map(AppendFile::sync_range),
+            range: active.map(AppendFile::sync_range).transpose()?,
             pending: state.pending.clone(),
             end: self.end,
             segment: state.segment,
             generation: state.generation,
             done: state.done + state.pending.len() as u64,
-        })
+        }))
     }
 
     /// Notes that a flush has run with success.

@@ -18,6 +18,7 @@ impl<D: Disk> Log<D> {
         timestamp: i64,
         upto: i64,
     ) -> Result<Option<(i64, i64)>, LogError> {
+        self.settle()?;
         let disk = self.disk.clone();
         let start = self.log_start;
         for index in self.segment_of(start)..self.segments.len() {
@@ -42,6 +43,7 @@ impl<D: Disk> Log<D> {
 
     /// The greatest timestamp in the log, and the offset of the first record that has it.
     pub fn max_timestamp_offset(&mut self) -> Result<Option<(i64, i64)>, LogError> {
+        self.settle()?;
         let disk = self.disk.clone();
         let mut greatest = None;
         for (index, segment) in self.segments.iter_mut().enumerate() {

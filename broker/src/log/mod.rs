@@ -68,6 +68,9 @@ pub struct LogConfig {
     pub retention_bytes: i64,
     /// Whether `cleanup.policy` holds `compact`. Retention never touches such a log.
     pub compacts: bool,
+    /// Whether each append is followed by a sync and counts for nothing before it, as with
+    /// `flush.messages=1`. Small appends are then gathered until that sync.
+    pub sync_each_append: bool,
     /// `producer.id.expiration.ms`, the broker's.
     pub producer_id_expiration_ms: i64,
 }
@@ -82,6 +85,7 @@ impl Default for LogConfig {
             retention_ms: 604_800_000,
             retention_bytes: -1,
             compacts: false,
+            sync_each_append: true,
             producer_id_expiration_ms: 86_400_000,
         }
     }

@@ -91,6 +91,9 @@ impl<D: Disk> Log<D> {
         if offset >= upto {
             return Ok(None);
         }
+        if upto > self.unflushed.flushed {
+            self.settle()?;
+        }
         let Some((index, position, first)) = self.locate(offset)? else {
             return Ok(None);
         };
@@ -119,6 +122,7 @@ impl<D: Disk> Log<D> {
         if let Some((position, size)) = self.recent(offset) {
             return Ok(Some((last, position, size)));
         }
+        self.settle()?;
         let mut index = self.segment_of(offset);
         while index < self.segments.len() {
             self.close_other_readers(index);
@@ -168,6 +172,7 @@ impl<D: Disk> Log<D> {
         {
             return Ok(position);
         }
+        self.settle()?;
         let segment = &mut self.segments[index];
         let found = segment.locate(&self.disk, upto)?;
         Ok(found.map_or(segment.size, |found| found.position))

@@ -17,6 +17,7 @@ impl<D: Disk> Log<D> {
             self.truncate_fully_and_start_at(start)?;
             return Ok(start);
         }
+        self.settle()?;
         let keep = self.segment_of(offset);
         for segment in self.segments.split_off(keep + 1) {
             self.active = None;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use disk::{AppendFile, Disk, DiskFile, Open, SegmentFile};
+use disk::{AppendFile, Disk, DiskFile, Open, SegmentFile, Small};
 
 use super::epochs::LeaderEpochs;
 use super::error::LogError;
@@ -99,8 +99,17 @@ impl<D: Disk> Log<D> {
     }
 
     /// Takes a changed topic configuration; it counts from the next append and maintenance on.
-    pub fn set_config(&mut self, config: LogConfig) {
+    pub fn set_config(&mut self, config: LogConfig) -> Result<(), LogError> {
         self.config = config;
+        self.settle()
+    }
+
+    /// Writes what was gathered, so that everything up to the log's end can be read.
+    pub(super) fn settle(&mut self) -> Result<(), LogError> {
+        if let Some(active) = &mut self.active {
+            active.write_gathered()?;
+        }
+        Ok(())
     }
 
     /// The configuration in force.
@@ -191,7 +200,12 @@ impl<D: Disk> Log<D> {
         // All that may fail comes before the append: what is in the log is not refused.
         segment.prepare_note(&self.disk)?;
         let position = active.end();
-        active.append(head, body)?;
+        let small = if self.config.sync_each_append {
+            Small::Gathered
+        } else {
+            Small::Stored
+        };
+        active.append(head, body, small)?;
         self.end = header.next_offset();
         self.changed = true;
         if self.recent.len() == RECENT {
@@ -381,7 +395,7 @@ impl<D: Disk> Log<D> {
                 .extend(self.epochs.stage(&self.disk, &self.dir)?);
             self.changed = false;
         }
-        Ok(!self.staged.is_empty() || self.unflushed().is_some())
+        Ok(!self.staged.is_empty() || self.is_unflushed())
     }
 
     /// The second half: syncs what was staged and gives all files their names. The recovery point
@@ -408,7 +422,7 @@ impl<D: Disk> Log<D> {
                 self.epochs.finish(&self.disk, &self.dir)?;
                 self.unflushed.new_names();
             }
-            if let Some(flush) = self.unflushed() {
+            if let Some(flush) = self.unflushed()? {
                 flush.run()?;
                 self.flushed_to(&flush);
             }

@@ -252,8 +252,10 @@ impl Partition {
 
     pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
         let mut state = self.state.lock();
-        if let Ok(log) = state.log() {
-            log.set_config(config.log_config(self.index));
+        if let Ok(log) = state.log()
+            && let Err(error) = log.set_config(config.log_config(self.index))
+        {
+            state.go_offline(error.to_string());
         }
         state.config = config;
         let due = state.sync_due();
@@ -319,7 +321,7 @@ impl Partition {
             Ok(Vec::new())
         };
         // A roll leaves something to sync, which an idle partition has no append to ask for.
-        let sync_due = sync_due || (retention && log.unflushed().is_some());
+        let sync_due = sync_due || (retention && log.is_unflushed());
         drop(state);
         if let Err(error) = parked {
             tracing::error!("resting {}-{}: {error}", self.topic, self.index);
@@ -355,13 +357,17 @@ impl Partition {
         let flush = {
             let mut state = self.state.lock();
             state.sync_begins();
-            state.log().ok().and_then(|log| log.unflushed())
+            let Ok(log) = state.log() else { return };
+            log.unflushed()
         };
-        let Some(flush) = flush else { return };
-        let result = flush.run();
+        let result = match flush {
+            Ok(None) => return,
+            Ok(Some(flush)) => flush.run().map(|()| flush),
+            Err(error) => Err(error),
+        };
         let mut state = self.state.lock();
         match result {
-            Ok(()) => {
+            Ok(flush) => {
                 if let Ok(log) = state.log() {
                     log.flushed_to(&flush);
                 }

@@ -109,7 +109,7 @@ fn append(partition: &Partition, records: i32) {
     partition.append(&batch, 1, None, now_ms()).expect("append");
     partition
         .with_log(|log| {
-            if let Some(flush) = log.unflushed() {
+            if let Some(flush) = log.unflushed().expect("write") {
                 flush.run().expect("flush");
                 log.flushed_to(&flush);
             }

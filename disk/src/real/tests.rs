@@ -1,5 +1,5 @@
 use super::*;
-use crate::{AppendFile, DiskFile, read_range};
+use crate::{AppendFile, DiskFile, Small, read_range};
 use std::io::IoSlice;
 
 #[test]
@@ -43,7 +43,7 @@ fn a_lock_is_held_once() {
 }
 
 /// Appends of both kinds through a disk with this bound on windows, then reads all back.
-fn appended(mapped_max: usize) {
+fn appended(mapped_max: usize, small: Small) {
     let folder = tempfile::tempdir().expect("folder");
     let disk = RealDisk::with_mapped_max(mapped_max);
     let path = folder.path().join("log");
@@ -57,11 +57,13 @@ fn appended(mapped_max: usize) {
         };
         let head = turn.to_be_bytes();
         let body = vec![turn as u8; len];
-        appender.append(&head, &body).expect("append");
+        appender.append(&head, &body, small).expect("append");
         expected.extend_from_slice(&head);
         expected.extend_from_slice(&body);
         if turn % 50 == 0 {
-            appender.sync_range().run().expect("sync");
+            let synced = appender.sync_range().and_then(|range| range.run());
+            synced.expect("sync");
+            assert_eq!(appender.segment().published(), expected.len() as u64);
         }
     }
     let sealed = appender.seal().expect("seal");
@@ -88,13 +90,14 @@ fn appended(mapped_max: usize) {
 
 #[test]
 fn what_is_appended_by_window_or_by_write_reads_back() {
-    appended(64 << 20);
+    appended(64 << 20, Small::Stored);
+    appended(64 << 20, Small::Gathered);
 }
 
 #[test]
 fn without_room_for_windows_every_append_is_written() {
-    appended(0);
-    appended(32 << 10);
+    appended(0, Small::Stored);
+    appended(32 << 10, Small::Stored);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn a_segment_is_rolled_by_size_by_age_and_by_its_index() {
     let mut config = config();
     config.segment_bytes = 1 << 20;
     config.segment_ms = 500;
-    log.set_config(config.clone());
+    log.set_config(config.clone()).expect("settled");
     let batch = Batch::new(2, 1, vec![]).at(1002);
     let appended = log.append(&batch.head(), &[], 1502).expect("append");
     assert!(appended.rolled, "the first record is more than 500 ms old");
@@ -98,7 +98,7 @@ fn a_segment_is_rolled_by_size_by_age_and_by_its_index() {
     assert_eq!(log.segment_count(), 4, "maintenance rolls an idle segment");
     config.segment_ms = i64::MAX;
     config.segment_index_bytes = 24;
-    log.set_config(config);
+    log.set_config(config).expect("settled");
     for _ in 0..6 {
         push(&mut log, 1, 300);
     }
@@ -125,7 +125,8 @@ fn retention_by_time_and_size_retires_whole_segments_below_the_high_watermark() 
     log.set_config(LogConfig {
         retention_ms: 500,
         ..config()
-    });
+    })
+    .expect("settled");
     assert_eq!(
         log.maintain(1801, 2).expect("maintain").len(),
         2,
@@ -152,7 +153,8 @@ fn retention_by_time_and_size_retires_whole_segments_below_the_high_watermark() 
     log.set_config(LogConfig {
         retention_bytes: 3 * 3061 + 1,
         ..config()
-    });
+    })
+    .expect("settled");
     assert_eq!(log.maintain(1801, 10).expect("maintain").len(), 2);
     assert_eq!((log.log_start(), log.segment_count()), (6, 4));
     let error = log.read(5, 10, 10, true).err().expect("gone");
@@ -161,7 +163,8 @@ fn retention_by_time_and_size_retires_whole_segments_below_the_high_watermark() 
     log.set_config(LogConfig {
         retention_ms: 0,
         ..config()
-    });
+    })
+    .expect("settled");
     assert_eq!(log.maintain(9999, 10).expect("maintain").len(), 4);
     assert_eq!(
         (log.log_start(), log.end_offset(), log.size_bytes()),
@@ -180,7 +183,8 @@ fn a_compacted_topic_keeps_everything() {
         retention_bytes: 0,
         compacts: true,
         ..config()
-    });
+    })
+    .expect("settled");
     assert!(log.maintain(i64::MAX, 10).expect("maintain").is_empty());
     assert_eq!(log.log_start(), 0);
 }
@@ -286,7 +290,7 @@ fn a_flush_that_began_before_a_truncation_says_nothing_about_what_came_after() {
     let disk = disk(1);
     let mut log = opened(&disk, 0, false);
     push(&mut log, 10, 10);
-    let early = log.unflushed().expect("unflushed");
+    let early = log.unflushed().expect("write").expect("unflushed");
     log.truncate_to(0).expect("truncate");
     push(&mut log, 10, 10);
     early.run().expect("run");

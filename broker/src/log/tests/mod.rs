@@ -94,7 +94,7 @@ fn push<D: Disk>(log: &mut Log<D>, count: i32, len: usize) -> Batch {
 }
 
 fn flush<D: Disk>(log: &mut Log<D>) {
-    if let Some(flush) = log.unflushed() {
+    if let Some(flush) = log.unflushed().expect("write") {
         flush.run().expect("flush");
         log.flushed_to(&flush);
     }
