@@ -1,6 +1,8 @@
 //! FindCoordinator: which broker looks after a group. Transactional ids get a definite
 //! error, as there are no transactions yet.
 
+use std::collections::BTreeSet;
+
 use protocol::api::find_coordinator::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
 };
@@ -28,8 +30,11 @@ pub(super) async fn handle(
             ..Default::default()
         };
     }
-    let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
-    for key in request.coordinator_keys {
+    let mut seen = BTreeSet::new();
+    let mut keys = request.coordinator_keys;
+    keys.retain(|key| seen.insert(key.clone()));
+    let mut coordinators = Vec::with_capacity(keys.len());
+    for key in keys {
         coordinators.push(find(context, request.key_type, key).await);
     }
     FindCoordinatorResponse {

@@ -17,6 +17,10 @@ use crate::config::{TOPIC_KEYS, in_force};
 use crate::controller::{PlanError, TopicPlan, TopicWish};
 use crate::metadata::{OFFSETS_TOPIC, Topic};
 
+/// The topics of one CreateTopics, of each of which all configuration is told: a hundred times
+/// what was asked.
+const CREATED_MAX: usize = 10_000;
+
 pub(super) async fn create(
     context: &Context<'_>,
     request: CreateTopicsRequest,
@@ -36,9 +40,19 @@ pub(super) async fn create(
         ));
     }
     for topic in request.topics {
-        if !twice.contains(&topic.name) {
-            results.push(create_one(context, topic, request.validate_only).await);
+        if twice.contains(&topic.name) {
+            continue;
         }
+        results.push(if results.len() < CREATED_MAX {
+            create_one(context, topic, request.validate_only).await
+        } else {
+            let message =
+                format!("One request may name {CREATED_MAX} topics; ask again for this one.");
+            refused(
+                topic.name,
+                &PlanError::new(ErrorCode::PolicyViolation, message),
+            )
+        });
     }
     CreateTopicsResponse {
         topics: results,

@@ -1,5 +1,7 @@
 //! DescribeGroups, ListGroups and DeleteGroups.
 
+use std::collections::BTreeSet;
+
 use protocol::Str;
 use protocol::api::delete_groups::{
     DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse,
@@ -53,7 +55,10 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
                 },
             }
         };
-        let groups = request.groups.iter().map(describe).collect();
+        // A group named a million times is described once: its members' metadata may be large.
+        let mut seen = BTreeSet::new();
+        let groups = request.groups.iter().filter(|id| seen.insert(*id));
+        let groups = groups.map(describe).collect();
         DescribeGroupsResponse {
             throttle_time_ms: 0,
             groups,
@@ -104,7 +109,7 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     /// DeleteGroups; answered when the log has the tombstones.
     pub async fn delete(&self, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
         let mut names = request.groups_names;
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
         // All are under way before the first is awaited, so that one append can serve many.
         let delete = |name: &Str| {

@@ -1,5 +1,7 @@
 //! OffsetFetch: committed offsets, of some partitions or all, of one group or several.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use protocol::Str;
 use protocol::api::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
@@ -7,6 +9,7 @@ use protocol::api::offset_fetch::{
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use protocol::error::ErrorCode;
+use uuid::Uuid;
 
 use super::coordinator::answer;
 use super::core::{CommittedOffset, Event, Group, Reply};
@@ -19,11 +22,18 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         version: i16,
         request: OffsetFetchRequest,
     ) -> OffsetFetchResponse {
-        let groups = if version >= 8 {
+        let mut groups = if version >= 8 {
             request.groups
         } else {
             vec![as_group(request.group_id, request.topics)]
         };
+        // What is named a million times is answered once: else a small request could ask for more
+        // than there is memory.
+        let mut seen = BTreeSet::new();
+        groups.retain(|group| seen.insert(group.group_id.clone()));
+        for group in &mut groups {
+            group.topics = group.topics.take().map(once_each);
+        }
         let settled: Vec<_> = if request.require_stable {
             let settle = |group: &OffsetFetchRequestGroup| {
                 self.send(&group.group_id, |reply_to| Event::Settle {
@@ -69,20 +79,14 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         version: i16,
         asked: &OffsetFetchRequestGroup,
     ) -> OffsetFetchResponseGroup {
-        let topics = self.of(&asked.group_id).and_then(|partition| {
-            partition.look(|shard| {
-                let group = shard.group(&asked.group_id);
-                match &asked.topics {
-                    Some(topics) => topics
-                        .iter()
-                        .map(|topic| self.fetch_topic(version, group, topic))
-                        .collect(),
-                    None => group
-                        .map(|group| self.fetch_all(version, group))
-                        .unwrap_or_default(),
-                }
-            })
-        });
+        let topics = match &asked.topics {
+            Some(topics) => self.fetch_some(version, &asked.group_id, topics),
+            None => self.look_at(&asked.group_id, |group| {
+                group
+                    .map(|group| self.fetch_all(version, group))
+                    .unwrap_or_default()
+            }),
+        };
         match topics {
             Ok(topics) => OffsetFetchResponseGroup {
                 group_id: asked.group_id.clone(),
@@ -93,53 +97,109 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         }
     }
 
-    fn fetch_topic(
+    fn look_at<T>(
+        &self,
+        group: &str,
+        look: impl FnOnce(Option<&Group>) -> T,
+    ) -> Result<T, ErrorCode> {
+        self.of(group)?.look(|shard| look(shard.group(group)))
+    }
+
+    /// Under the lock only what there is gets copied, however much is asked.
+    fn fetch_some(
         &self,
         version: i16,
-        group: Option<&Group>,
-        asked: &OffsetFetchRequestTopics,
-    ) -> OffsetFetchResponseTopics {
-        let by_id = (version >= 10).then(|| self.log.topic_name(asked.topic_id));
-        let (name, error) = match &by_id {
-            None => (&*asked.name, ErrorCode::None),
-            Some(Some(name)) => (name.as_str(), ErrorCode::None),
-            Some(None) => ("", ErrorCode::UnknownTopicId),
+        group: &str,
+        asked: &[OffsetFetchRequestTopics],
+    ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
+        let name = |topic: &OffsetFetchRequestTopics| {
+            if version >= 10 {
+                self.log.topic_name(topic.topic_id)
+            } else {
+                Some(topic.name.to_string())
+            }
         };
-        let answer = |&index: &i32| {
-            partition(
-                index,
-                group.and_then(|group| group.offset(name, index)),
-                error,
-            )
+        let names: Vec<Option<String>> = asked.iter().map(name).collect();
+        let found: Vec<_> = self.look_at(group, |group| {
+            let found = |(topic, name): (&OffsetFetchRequestTopics, &Option<String>)| {
+                committed(group?, name.as_deref()?, &topic.partition_indexes)
+            };
+            asked.iter().zip(&names).map(found).collect()
+        })?;
+        let answer = |((topic, name), found): ((&OffsetFetchRequestTopics, _), Option<_>)| {
+            let error = match name {
+                Some(_) => ErrorCode::None,
+                None => ErrorCode::UnknownTopicId,
+            };
+            let found: BTreeMap<i32, CommittedOffset> = found.unwrap_or_default();
+            let indexes = topic.partition_indexes.iter();
+            OffsetFetchResponseTopics {
+                name: topic.name.clone(),
+                topic_id: topic.topic_id,
+                partitions: indexes
+                    .map(|index| partition(*index, found.get(index), error))
+                    .collect(),
+            }
         };
-        OffsetFetchResponseTopics {
-            name: asked.name.clone(),
-            topic_id: asked.topic_id,
-            partitions: asked.partition_indexes.iter().map(answer).collect(),
-        }
+        Ok(asked.iter().zip(names).zip(found).map(answer).collect())
     }
 
     fn fetch_all(&self, version: i16, group: &Group) -> Vec<OffsetFetchResponseTopics> {
-        let topic =
-            |(name, partitions): (&String, &std::collections::BTreeMap<i32, CommittedOffset>)| {
-                let topic_id = if version >= 10 {
-                    self.log.topic_id(name)?
-                } else {
-                    uuid::Uuid::nil()
-                };
-                let partitions = partitions
-                    .iter()
-                    .map(|(index, offset)| partition(*index, Some(offset), ErrorCode::None))
-                    .collect();
-                Some(OffsetFetchResponseTopics {
-                    name: str(name),
-                    topic_id,
-                    partitions,
-                })
+        let topic = |(name, partitions): (&String, &BTreeMap<i32, CommittedOffset>)| {
+            let topic_id = if version >= 10 {
+                self.log.topic_id(name)?
+            } else {
+                Uuid::nil()
             };
+            let partitions = partitions
+                .iter()
+                .map(|(index, offset)| partition(*index, Some(offset), ErrorCode::None))
+                .collect();
+            Some(OffsetFetchResponseTopics {
+                name: str(name),
+                topic_id,
+                partitions,
+            })
+        };
         // A topic without an id is being deleted; its offsets soon are, too.
         group.offsets().iter().filter_map(topic).collect()
     }
+}
+
+/// Each topic and each of its partitions once, the partitions in order.
+fn once_each(topics: Vec<OffsetFetchRequestTopics>) -> Vec<OffsetFetchRequestTopics> {
+    let mut merged: BTreeMap<(Str, Uuid), Vec<i32>> = BTreeMap::new();
+    for topic in topics {
+        let indexes = merged.entry((topic.name, topic.topic_id)).or_default();
+        indexes.extend(topic.partition_indexes);
+    }
+    let topic = |((name, topic_id), mut partition_indexes): ((Str, Uuid), Vec<i32>)| {
+        partition_indexes.sort_unstable();
+        partition_indexes.dedup();
+        OffsetFetchRequestTopics {
+            name,
+            topic_id,
+            partition_indexes,
+        }
+    };
+    merged.into_iter().map(topic).collect()
+}
+
+/// What a group has committed in those partitions of a topic, which are in order.
+fn committed(
+    group: &Group,
+    topic: &str,
+    indexes: &[i32],
+) -> Option<BTreeMap<i32, CommittedOffset>> {
+    let all = group.offsets().get(topic)?;
+    let asked = all
+        .iter()
+        .filter(|(index, _)| indexes.binary_search(index).is_ok());
+    Some(
+        asked
+            .map(|(index, offset)| (*index, offset.clone()))
+            .collect(),
+    )
 }
 
 /// A partition's answer: no offset is -1, never 0.

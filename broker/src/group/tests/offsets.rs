@@ -122,20 +122,15 @@ async fn offsets_are_found_by_each_version_of_the_request() {
             ..Default::default()
         },
     ];
-    let groups = vec![
-        group("g", Some(asked)),
-        group("g", None),
-        group("empty", None),
-    ];
-    let answer = coordinator
-        .fetch_offsets(
-            10,
-            OffsetFetchRequest {
-                groups,
-                ..Default::default()
-            },
-        )
-        .await;
+    let fetch = async |groups| {
+        let request = OffsetFetchRequest {
+            groups,
+            ..Default::default()
+        };
+        coordinator.fetch_offsets(10, request).await.groups
+    };
+    let some = fetch(vec![group("g", Some(asked))]).await;
+    let all = fetch(vec![group("g", None), group("empty", None)]).await;
     let found = |topic: &protocol::api::offset_fetch::OffsetFetchResponseTopics| {
         topic
             .partitions
@@ -143,7 +138,7 @@ async fn offsets_are_found_by_each_version_of_the_request() {
             .map(|found| (found.committed_offset, found.error_code))
             .collect::<Vec<_>>()
     };
-    let of_g = &answer.groups[0].topics;
+    let of_g = &some[0].topics;
     assert_eq!(
         (found(&of_g[0]), found(&of_g[1])),
         (
@@ -152,10 +147,7 @@ async fn offsets_are_found_by_each_version_of_the_request() {
         )
     );
     assert_eq!(
-        (
-            answer.groups[1].topics[0].topic_id,
-            answer.groups[2].topics.len()
-        ),
+        (all[0].topics[0].topic_id, all[1].topics.len()),
         (TOPIC_ID, 0)
     );
 
@@ -221,4 +213,47 @@ async fn offsets_are_deleted_on_request_and_with_their_topic() {
     coordinator.topic_deleted("t");
     assert_eq!(committed(&coordinator, 1, true).await.0, -1);
     assert_eq!(count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_many_times_is_answered_once() {
+    let log = Memory::new();
+    let coordinator = coordinator(&log).await;
+    assert_eq!(
+        commit(&coordinator, commit_request(None, "t", 1, 9)).await,
+        ErrorCode::None
+    );
+    let topic = |partition_indexes| OffsetFetchRequestTopics {
+        name: "t".into(),
+        partition_indexes,
+        ..Default::default()
+    };
+    let group = |topics| OffsetFetchRequestGroup {
+        group_id: "g".into(),
+        topics,
+        ..Default::default()
+    };
+    let asked = OffsetFetchRequest {
+        groups: vec![
+            group(Some(vec![topic(vec![2, 1, 1, 1]), topic(vec![1, 0])])),
+            group(None),
+        ],
+        ..Default::default()
+    };
+    let answer = coordinator.fetch_offsets(8, asked).await;
+    assert_eq!((answer.groups.len(), answer.groups[0].topics.len()), (1, 1));
+    let found = answer.groups[0].topics[0].partitions.iter();
+    let found: Vec<_> = found
+        .map(|found| (found.partition_index, found.committed_offset))
+        .collect();
+    assert_eq!(found, [(0, -1), (1, 9), (2, -1)]);
+
+    let described = coordinator.describe(
+        5,
+        &DescribeGroupsRequest {
+            groups: vec!["g".into(), "h".into(), "g".into()],
+            ..Default::default()
+        },
+    );
+    assert_eq!(described.groups.len(), 2);
 }
