@@ -2,7 +2,6 @@
 //! committed and this member's tree shows them; reads are local, synchronous and cheap.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use crate::Zxid;
 use crate::error::{CoordError, MultiError};
 use crate::service::core::{Done, Event};
-use crate::service::shared::{Answer, Shared};
+use crate::service::shared::{LocalSession, Shared};
 use crate::tree::{CreateMode, Created, Op, OpResult, Request, Stat};
 use crate::watch::{Watch, WatchMode};
 
@@ -29,18 +28,13 @@ impl Handle {
     /// the process it is closed by the next start. `timeout` is for whoever looks at it from elsewhere.
     pub async fn open_session(&self, timeout: Duration) -> Result<Session, CoordError> {
         let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        let _turn = turn(&self.shared).await;
-        let answer = self
+        let open = |reply| Event::OpenLocal { timeout_ms, reply };
+        let done = self
             .shared
-            .ask(|reply| Event::OpenLocal { timeout_ms, reply })?;
-        let done = wait(&self.shared, answer)
+            .ask(0, open)
             .await
             .map_err(|multi| multi.error)?;
-        let inner = SessionInner {
-            shared: Arc::clone(&self.shared),
-            id: done.session,
-            closed: AtomicBool::new(false),
-        };
+        let inner = done.opened.expect("an opened session comes with its id");
         Ok(Session {
             inner: Arc::new(inner),
         })
@@ -69,21 +63,7 @@ impl Handle {
 /// A session: who writes, and what its ephemeral znodes live with. The last clone that is dropped closes it.
 #[derive(Clone)]
 pub struct Session {
-    inner: Arc<SessionInner>,
-}
-
-struct SessionInner {
-    shared: Arc<Shared>,
-    id: i64,
-    closed: AtomicBool,
-}
-
-impl Drop for SessionInner {
-    fn drop(&mut self) {
-        if !*self.closed.get_mut() {
-            self.shared.events.push(Event::Dropped(self.id));
-        }
-    }
+    inner: Arc<LocalSession>,
 }
 
 impl Session {
@@ -171,18 +151,15 @@ impl Session {
 
     /// Closes the session, for all its clones, and waits until its ephemeral znodes are gone.
     pub async fn close(self) -> Result<(), CoordError> {
-        self.inner.closed.store(true, Ordering::Relaxed);
-        let ids = vec![self.inner.id];
+        let id = self.inner.id;
         let shared = &self.inner.shared;
-        let _turn = turn(shared).await;
-        let answer = shared.ask(|reply| Event::Ask(Request::CloseSessions { ids }, reply));
-        let closed = match answer {
-            Ok(answer) => wait(shared, answer).await.map_err(|multi| multi.error),
-            Err(error) => Err(error),
-        };
-        if let Err(CoordError::DiskFull(_)) = closed {
-            // It must end all the same: the service goes on trying.
-            shared.events.push(Event::Dropped(self.inner.id));
+        let close = |reply| Event::Ask(Request::CloseSessions { ids: vec![id] }, reply);
+        let closed = shared.ask(0, close).await.map_err(|multi| multi.error);
+        match closed {
+            Ok(_) => self.inner.has_closed(),
+            // It must end all the same, whatever clones are left: the service goes on trying.
+            Err(CoordError::DiskFull(_)) => shared.events.push(Event::Dropped(id)),
+            Err(_) => {}
         }
         closed.map(|_| ())
     }
@@ -197,22 +174,9 @@ impl Session {
     }
 
     async fn write(&self, ops: Vec<Op>) -> Result<Done, MultiError> {
-        let shared = &self.inner.shared;
-        let _turn = turn(shared).await;
         let session = self.inner.id;
-        let answer = shared.ask(|reply| Event::Ask(Request::Ops { session, ops }, reply))?;
-        wait(shared, answer).await
-    }
-}
-
-async fn turn(shared: &Shared) -> Option<tokio::sync::SemaphorePermit<'_>> {
-    // It is never closed, so there is always a turn.
-    shared.turns.acquire().await.ok()
-}
-
-async fn wait(shared: &Shared, answer: Answer) -> Result<Done, MultiError> {
-    match answer.await {
-        Ok(done) => done,
-        Err(_) => Err(shared.why_ended().into()),
+        let bytes = ops.iter().map(Op::size).sum();
+        let write = |reply| Event::Ask(Request::Ops { session, ops }, reply);
+        self.inner.shared.ask(bytes, write).await
     }
 }

@@ -65,7 +65,11 @@ pub struct Watch {
 
 impl Watch {
     pub(crate) fn set(shared: &Arc<Shared>, session: i64, path: &str, mode: WatchMode) -> Watch {
-        let (id, queue) = shared.served.write().watchers.add(session, path, mode);
+        let (id, queue) = {
+            let mut served = shared.served.write();
+            let open = served.tree.session(session).is_some();
+            served.watchers.add(session, path, mode, open)
+        };
         Watch {
             shared: Arc::clone(shared),
             id,
@@ -73,7 +77,8 @@ impl Watch {
         }
     }
 
-    /// The next event. None once the watch has ended: a one-shot watch after its event, every watch with its session.
+    /// The next event. None once the watch has ended: a one-shot watch after its event, every watch with its session
+    /// or the service.
     /// May be cancelled without losing an event.
     pub async fn next(&mut self) -> Option<WatchEvent> {
         loop {
@@ -156,10 +161,13 @@ pub(crate) struct Watchers {
     table: Watches,
     watchers: BTreeMap<u64, Watcher>,
     last_id: u64,
+    /// Nothing will be told any more.
+    ended: bool,
 }
 
 impl Watchers {
-    fn add(&mut self, session: i64, path: &str, mode: WatchMode) -> (u64, Arc<Queue>) {
+    /// Enters a watch of a session; of one that is not `open`, it has ended at once.
+    fn add(&mut self, session: i64, path: &str, mode: WatchMode, open: bool) -> (u64, Arc<Queue>) {
         let (bits, once) = match mode {
             WatchMode::Data => (DATA, true),
             WatchMode::Children => (CHILDREN, true),
@@ -172,6 +180,10 @@ impl Watchers {
             state: Mutex::default(),
             arrived: Notify::new(),
         });
+        if self.ended || !open {
+            queue.end();
+            return (self.last_id, queue);
+        }
         self.table.add(path, self.last_id, bits);
         self.watchers.insert(
             self.last_id,
@@ -187,6 +199,15 @@ impl Watchers {
     fn remove(&mut self, id: u64) {
         self.table.remove_watcher(id);
         self.watchers.remove(&id);
+    }
+
+    /// Ends every watch, and those still to come: the tree changes no more.
+    pub(crate) fn end_all(&mut self) {
+        self.ended = true;
+        self.table = Watches::default();
+        for watcher in std::mem::take(&mut self.watchers).into_values() {
+            watcher.queue.end();
+        }
     }
 
     /// Tells the watchers of what a transaction has done, and ends those of sessions that it closed.

@@ -4,8 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
+use super::shared::{LocalSession, Reply};
 use super::voter::Voter;
 use crate::Zxid;
 use crate::error::{CoordError, MultiError};
@@ -16,13 +15,19 @@ use crate::tree::{OpResult, Preparer, Request, Tree, Txn, TxnBody};
 /// What a committed request gave.
 pub(crate) struct Done {
     pub(crate) zxid: Zxid,
-    /// The session that asked, or that was opened.
-    pub(crate) session: i64,
+    /// The session that was opened, if it lives in this process.
+    pub(crate) opened: Option<LocalSession>,
     pub(crate) results: Vec<OpResult>,
 }
 
-/// Where an answer goes. Whoever asked may have stopped waiting; then it goes nowhere.
-pub(crate) type Reply = oneshot::Sender<Result<Done, MultiError>>;
+/// A moment on two clocks, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// Since 1970, as the machine's clock has it: what ctime, mtime and TTLs are made of. It can jump either way.
+    pub(crate) wall: i64,
+    /// Of a clock that only goes on: what deadlines are made of.
+    pub(crate) steady: i64,
+}
 
 /// What happens to the core.
 pub(crate) enum Event {
@@ -62,6 +67,12 @@ pub(crate) enum Delivery {
     Refusal(MultiError, Reply),
 }
 
+impl Delivery {
+    fn is_commit(&self) -> bool {
+        matches!(self, Delivery::Commit(..))
+    }
+}
+
 /// What is to be done, in order within each list.
 #[derive(Default)]
 pub(crate) struct Actions {
@@ -89,14 +100,15 @@ pub(crate) struct Core {
     sweep_every_ms: i64,
     sweep_at: i64,
     failure: Option<Arc<StorageError>>,
+    stopping: bool,
 }
 
 impl Core {
     /// Leads in `epoch` over a tree whose local sessions have been closed.
-    pub(crate) fn new(tree: &Tree, member: u8, epoch: u32, sweep_every_ms: i64, now: i64) -> Core {
+    pub(crate) fn new(tree: &Tree, member: u8, epoch: u32, sweep_every_ms: i64, now: Now) -> Core {
         let mut clocks = SessionClocks::default();
         for (id, session) in tree.sessions() {
-            clocks.open(id, session.timeout_ms, now);
+            clocks.open(id, session.timeout_ms, now.steady);
         }
         Core {
             preparer: Preparer::new(),
@@ -109,8 +121,9 @@ impl Core {
             dropped: BTreeSet::new(),
             retry_at: i64::MAX,
             sweep_every_ms,
-            sweep_at: now.saturating_add(sweep_every_ms),
+            sweep_at: now.steady.saturating_add(sweep_every_ms),
             failure: None,
+            stopping: false,
         }
     }
 
@@ -124,23 +137,24 @@ impl Core {
         &mut self,
         tree: &Tree,
         request: &Request,
-        now: i64,
+        now: Now,
     ) -> Result<Txn, MultiError> {
         let zxid = self.voter.next();
-        let txn = self.preparer.prepare(tree, request, zxid, now)?;
+        let txn = self.preparer.prepare(tree, request, zxid, now.wall)?;
         self.voter.propose(zxid);
         self.voter.durable(zxid);
         Ok(txn)
     }
 
     /// The first transaction has been logged and applied.
-    pub(crate) fn close_first(&mut self, txn: &Txn) {
-        self.settle(0, txn);
+    pub(crate) fn close_first(&mut self, now: Now, txn: &Txn) {
+        self.settle(now, txn);
         self.applied(txn.zxid);
     }
 
-    /// Takes in one event. `tree` may lag behind the deliveries handed out, but not behind [`Core::applied`].
-    pub(crate) fn handle(&mut self, now: i64, event: Event, tree: &Tree, actions: &mut Actions) {
+    /// Takes in one event. `tree` may lag behind the deliveries handed out, but not behind [`Core::applied`], and not
+    /// at all when a refusal comes in: that makes the core forget what it knew of transactions not yet applied.
+    pub(crate) fn handle(&mut self, now: Now, event: Event, tree: &Tree, actions: &mut Actions) {
         match event {
             Event::Ask(request, reply) => self.propose(now, &request, Some(reply), tree, actions),
             Event::OpenLocal { timeout_ms, reply } => {
@@ -161,11 +175,15 @@ impl Core {
                 self.deliver(now, committed, actions);
             }
             Event::Refused { generation, reason } => {
+                debug_assert!(
+                    !actions.deliveries.iter().any(Delivery::is_commit),
+                    "what is committed is applied before a refusal is handled"
+                );
                 if generation == self.generation {
                     self.generation += 1;
                     self.voter.retreat();
                     self.preparer.discard();
-                    self.retry_at = now.saturating_add(RETRY_MS);
+                    self.retry_at = now.steady.saturating_add(RETRY_MS);
                     self.give_up(&CoordError::DiskFull(reason), actions);
                 }
             }
@@ -173,25 +191,25 @@ impl Core {
                 self.give_up(&CoordError::Storage(Arc::clone(&error)), actions);
                 self.failure.get_or_insert(error);
             }
-            Event::Stop => {}
+            Event::Stop => self.stopping = true,
         }
     }
 
     /// Does what is due by the clock.
-    pub(crate) fn tick(&mut self, now: i64, tree: &Tree, actions: &mut Actions) {
-        if self.failure.is_some() {
+    pub(crate) fn tick(&mut self, now: Now, tree: &Tree, actions: &mut Actions) {
+        if self.failure.is_some() || self.stopping {
             return;
         }
-        let ids = self.clocks.expired(now);
+        let ids = self.clocks.expired(now.steady);
         if !ids.is_empty() {
             self.propose(now, &Request::CloseSessions { ids }, None, tree, actions);
         }
-        if now >= self.retry_at {
+        if now.steady >= self.retry_at {
             self.close_dropped(now, tree, actions);
         }
-        if now >= self.sweep_at {
-            self.sweep_at = now.saturating_add(self.sweep_every_ms);
-            for op in tree.sweep(now, SWEEP_MAX) {
+        if now.steady >= self.sweep_at {
+            self.sweep_at = now.steady.saturating_add(self.sweep_every_ms);
+            for op in tree.sweep(now.wall, SWEEP_MAX) {
                 let request = Request::Ops {
                     session: 0,
                     ops: vec![op],
@@ -201,8 +219,11 @@ impl Core {
         }
     }
 
-    /// When [`Core::tick`] has something to do next.
+    /// When [`Core::tick`] has something to do next, on the steady clock; never again is `i64::MAX`.
     pub(crate) fn next_tick(&self) -> i64 {
+        if self.failure.is_some() || self.stopping {
+            return i64::MAX;
+        }
         let deadline = self.clocks.next_deadline().unwrap_or(i64::MAX);
         deadline.min(self.retry_at).min(self.sweep_at)
     }
@@ -214,21 +235,24 @@ impl Core {
 
     fn propose(
         &mut self,
-        now: i64,
+        now: Now,
         request: &Request,
         reply: Option<Reply>,
         tree: &Tree,
         actions: &mut Actions,
     ) {
-        if let Some(error) = &self.failure {
-            if let Some(reply) = reply {
-                let error = CoordError::Storage(Arc::clone(error)).into();
-                actions.deliveries.push(Delivery::Refusal(error, reply));
-            }
+        let closed = match &self.failure {
+            Some(error) => Some(CoordError::Storage(Arc::clone(error))),
+            None if self.stopping => Some(CoordError::Stopped),
+            None => None,
+        };
+        if let Some(error) = closed {
+            let refusal = reply.map(|reply| Delivery::Refusal(error.into(), reply));
+            actions.deliveries.extend(refusal);
             return;
         }
         let zxid = self.voter.next();
-        match self.preparer.prepare(tree, request, zxid, now) {
+        match self.preparer.prepare(tree, request, zxid, now.wall) {
             Ok(txn) => {
                 let generation = self.generation;
                 if let Some(epoch) = self.voter.propose(zxid) {
@@ -252,7 +276,7 @@ impl Core {
         }
     }
 
-    fn deliver(&mut self, now: i64, committed: Zxid, actions: &mut Actions) {
+    fn deliver(&mut self, now: Now, committed: Zxid, actions: &mut Actions) {
         let ready = |delivery: &Delivery| match delivery {
             Delivery::Commit(txn, _) => txn.zxid <= committed,
             Delivery::Refusal(..) => true,
@@ -274,7 +298,7 @@ impl Core {
     }
 
     /// Keeps the sessions' clocks in step with what was committed.
-    fn settle(&mut self, now: i64, txn: &Txn) {
+    fn settle(&mut self, now: Now, txn: &Txn) {
         match &txn.body {
             TxnBody::OpenSession {
                 id,
@@ -283,7 +307,9 @@ impl Core {
             } if *member == u64::from(self.member) => {
                 self.clocks.pin(*id, *timeout_ms);
             }
-            TxnBody::OpenSession { id, timeout_ms, .. } => self.clocks.open(*id, *timeout_ms, now),
+            TxnBody::OpenSession { id, timeout_ms, .. } => {
+                self.clocks.open(*id, *timeout_ms, now.steady);
+            }
             TxnBody::CloseSessions(closed) => {
                 for session in closed {
                     self.clocks.close(session.id);
@@ -305,8 +331,11 @@ impl Core {
         }
     }
 
-    fn close_dropped(&mut self, now: i64, tree: &Tree, actions: &mut Actions) {
+    fn close_dropped(&mut self, now: Now, tree: &Tree, actions: &mut Actions) {
         self.retry_at = i64::MAX;
+        // One whose end is proposed is still in the tree, and stays here: the proposal may be refused.
+        self.dropped
+            .retain(|id| tree.session(*id).is_some() || self.preparer.has_session(tree, *id));
         let open = |id: &i64| self.preparer.has_session(tree, *id);
         let ids: Vec<i64> = self.dropped.iter().copied().filter(open).collect();
         if !ids.is_empty() {

@@ -85,7 +85,7 @@ impl<D: Disk> LogThread<D> {
     }
 
     /// Tells the core what went wrong. False where it is final, and the thread ends.
-    fn tell(
+    pub(super) fn tell(
         &self,
         done: Result<(), StorageError>,
         generation: u64,
@@ -93,7 +93,8 @@ impl<D: Disk> LogThread<D> {
     ) -> bool {
         match done {
             Ok(()) => true,
-            Err(error) if error.is_full() => {
+            // A write or a sync can say "full", too, but leaves it open what is on disk; that is final.
+            Err(error) if error.is_full() && self.disk.health().failure().is_none() => {
                 tracing::warn!("writes are refused until there is room: {error}");
                 *refused = Some(generation);
                 self.events.push(Event::Refused {

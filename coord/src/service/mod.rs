@@ -13,17 +13,21 @@ mod snapshot_thread;
 mod voter;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod shell_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use disk::Disk;
 
-use self::core::{Core, Event};
+use self::core::{Core, Event, Now};
 use crate::error::CoordError;
 use crate::handle::Handle;
 use crate::storage::{self, Epochs, Opened, StorageError, encode_txn};
@@ -31,7 +35,7 @@ use crate::tree::Request;
 use inbox::Inbox;
 use log_thread::LogThread;
 use shared::Shared;
-use shell::{Shell, now_ms};
+use shell::Shell;
 use snapshot_thread::{SnapshotCommand, SnapshotThread};
 
 /// Milliseconds since 1970.
@@ -79,8 +83,10 @@ pub struct Coord {
     log: Arc<Inbox<self::core::LogCommand>>,
     snapshots: Arc<Inbox<SnapshotCommand>>,
     stopping: Arc<AtomicBool>,
-    core_thread: Option<JoinHandle<()>>,
-    other_threads: Vec<JoinHandle<()>>,
+    /// Core, snapshot and log thread, which end in this order.
+    threads: Option<[JoinHandle<()>; 3]>,
+    /// The folder's lock, given back when no thread touches the folder any more.
+    _lock: Box<dyn Send + Sync>,
 }
 
 impl Coord {
@@ -110,7 +116,11 @@ impl Coord {
             })?;
         Epochs::enter(&disk, dir, epoch).map_err(failed)?;
 
-        let now = now_ms(&config.clock);
+        let started = Instant::now();
+        let now = Now {
+            wall: (config.clock)(),
+            steady: 0,
+        };
         let local = |(id, session): (i64, crate::tree::SessionRecord)| {
             (session.member == u64::from(config.member)).then_some(id)
         };
@@ -125,7 +135,7 @@ impl Coord {
                 .map_err(failed)?;
             log.sync().map_err(failed)?;
             tree.apply(&txn);
-            core.close_first(&txn);
+            core.close_first(now, &txn);
         }
         tracing::info!(
             "the coordination service is up in epoch {epoch}, after transaction {last} ({replayed} replayed), with {} znodes",
@@ -164,13 +174,11 @@ impl Coord {
             snapshots: Arc::clone(&snapshots),
             snapshot_busy: busy,
             config,
+            started,
+            stopping: false,
             since_snapshot: (replayed, 0),
         };
-        // The log thread keeps the folder's lock: it is the last to touch it.
-        let log_thread = spawn("coord-log", move || {
-            log_thread.run();
-            drop(lock);
-        })?;
+        let log_thread = spawn("coord-log", move || log_thread.run())?;
         let snapshot_thread = spawn("coord-snapshot", move || snapshot_thread.run())?;
         let core_thread = spawn("coord-core", move || shell.run())?;
         let handle = Handle::new(Arc::clone(&shared));
@@ -179,8 +187,8 @@ impl Coord {
             log: commands,
             snapshots,
             stopping,
-            core_thread: Some(core_thread),
-            other_threads: vec![snapshot_thread, log_thread],
+            threads: Some([core_thread, snapshot_thread, log_thread]),
+            _lock: Box::new(lock),
         };
         Ok((coord, handle))
     }
@@ -192,18 +200,17 @@ impl Coord {
     }
 
     fn end(&mut self) {
-        let Some(core_thread) = self.core_thread.take() else {
+        let Some([core, snapshot, log]) = self.threads.take() else {
             return;
         };
         self.stopping.store(true, Ordering::Release);
-        self.shared.events.push(Event::Stop);
         // A thread that panicked has said so, and there is nothing more to end in it.
-        let _ = core_thread.join();
+        self.shared.events.push(Event::Stop);
+        let _ = core.join();
         self.snapshots.push(SnapshotCommand::Stop);
+        let _ = snapshot.join();
         self.log.push(self::core::LogCommand::Stop);
-        for thread in self.other_threads.drain(..) {
-            let _ = thread.join();
-        }
+        let _ = log.join();
     }
 }
 

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::core::{Actions, Core, Delivery, Done, Event, LogCommand};
+use super::CoordConfig;
+use super::core::{Actions, Core, Delivery, Done, Event, LogCommand, Now};
 use super::inbox::Inbox;
-use super::shared::Shared;
+use super::shared::{LocalSession, Shared};
 use super::snapshot_thread::SnapshotCommand;
-use super::{Clock, CoordConfig};
 use crate::error::CoordError;
+use crate::tree::{Txn, TxnBody};
 
 pub(super) struct Shell {
     pub(super) core: Core,
@@ -19,50 +20,83 @@ pub(super) struct Shell {
     pub(super) snapshots: Arc<Inbox<SnapshotCommand>>,
     pub(super) snapshot_busy: Arc<AtomicBool>,
     pub(super) config: CoordConfig,
+    /// The steady clock's zero.
+    pub(super) started: Instant,
+    /// No more requests are taken; it ends once nothing is under way.
+    pub(super) stopping: bool,
     /// Transactions and bytes logged since the last snapshot was asked for.
     pub(super) since_snapshot: (usize, usize),
 }
+
+/// The longest sleep, where nothing is due.
+const SLEEP_MS_MAX: u64 = 3_600_000;
 
 impl Shell {
     pub(super) fn run(mut self) {
         let _end = End(Arc::clone(&self.shared));
         let mut events = Vec::new();
-        let mut actions = Actions::default();
-        let mut stopping = false;
-        while !(stopping && self.core.is_idle()) {
-            let now = now_ms(&self.config.clock);
-            let due = self.core.next_tick().saturating_sub(now);
-            let wait = Duration::from_millis(u64::try_from(due).unwrap_or(0));
+        while !(self.stopping && self.core.is_idle()) {
+            let due = self.core.next_tick().saturating_sub(self.now().steady);
+            let wait = u64::try_from(due).unwrap_or(0).min(SLEEP_MS_MAX);
+            let wait = Duration::from_millis(wait);
             self.shared.events.take(Some(wait), &mut events);
-            let now = now_ms(&self.config.clock);
-            {
-                let served = self.shared.served.read();
-                for event in events.drain(..) {
-                    match &event {
-                        Event::Stop => stopping = true,
-                        Event::Failed(error) => {
-                            self.shared.end(CoordError::Storage(Arc::clone(error)));
-                        }
-                        _ => {}
-                    }
-                    self.core.handle(now, event, &served.tree, &mut actions);
-                }
-                if !stopping && now >= self.core.next_tick() {
-                    self.core.tick(now, &served.tree, &mut actions);
-                }
-            }
-            for command in &actions.log {
-                if let LogCommand::Append { entry, .. } = command {
-                    self.since_snapshot.0 += 1;
-                    self.since_snapshot.1 += entry.1.len();
-                }
-            }
-            if !actions.log.is_empty() {
-                self.log.extend(actions.log.drain(..));
-            }
-            self.deliver(&mut actions.deliveries);
-            self.snapshot_if_due();
+            self.turn(&mut events);
         }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            wall: (self.config.clock)(),
+            steady: i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Handles what has come, and what is due.
+    pub(super) fn turn(&mut self, events: &mut Vec<Event>) {
+        let now = self.now();
+        let mut actions = Actions::default();
+        let mut failed = false;
+        let shared = Arc::clone(&self.shared);
+        let mut served = shared.served.read();
+        for event in events.drain(..) {
+            match &event {
+                Event::Stop => {
+                    self.stopping = true;
+                    shared.end(CoordError::Stopped);
+                }
+                Event::Failed(error) => {
+                    failed = true;
+                    shared.end(CoordError::Storage(Arc::clone(error)));
+                }
+                // A refusal makes the core forget everything proposed, and so also what is committed and not yet
+                // in the tree: whatever came next would be judged without it, and a znode created twice.
+                Event::Refused { .. } => {
+                    drop(served);
+                    self.deliver(&mut actions.deliveries);
+                    served = shared.served.read();
+                }
+                _ => {}
+            }
+            self.core.handle(now, event, &served.tree, &mut actions);
+        }
+        if now.steady >= self.core.next_tick() {
+            self.core.tick(now, &served.tree, &mut actions);
+        }
+        drop(served);
+        for command in &actions.log {
+            if let LogCommand::Append { entry, .. } = command {
+                self.since_snapshot.0 += 1;
+                self.since_snapshot.1 += entry.1.len();
+            }
+        }
+        if !actions.log.is_empty() {
+            self.log.extend(actions.log.drain(..));
+        }
+        self.deliver(&mut actions.deliveries);
+        if failed {
+            shared.served.write().watchers.end_all();
+        }
+        self.snapshot_if_due();
     }
 
     fn deliver(&mut self, deliveries: &mut Vec<Delivery>) {
@@ -83,7 +117,7 @@ impl Shell {
                         if let Some(reply) = reply {
                             let done = Done {
                                 zxid: txn.zxid,
-                                session: txn.session,
+                                opened: self.opened(&txn),
                                 results: applied.results,
                             };
                             answers.push((reply, Ok(done)));
@@ -98,8 +132,17 @@ impl Shell {
             self.shared.applied.send_replace(zxid);
         }
         for (reply, answer) in answers {
-            // Whoever has stopped waiting does not mind.
-            let _ = reply.send(answer);
+            reply.send(answer);
+        }
+    }
+
+    /// The session of this process that a transaction opened.
+    fn opened(&self, txn: &Txn) -> Option<LocalSession> {
+        match txn.body {
+            TxnBody::OpenSession { id, member, .. } if member == u64::from(self.config.member) => {
+                Some(LocalSession::new(Arc::clone(&self.shared), id))
+            }
+            _ => None,
         }
     }
 
@@ -129,9 +172,6 @@ impl Drop for End {
     fn drop(&mut self) {
         self.0.end(CoordError::Stopped);
         self.0.events.close();
+        self.0.served.write().watchers.end_all();
     }
-}
-
-pub(super) fn now_ms(clock: &Clock) -> i64 {
-    clock()
 }
