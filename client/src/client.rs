@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use protocol::api::metadata::MetadataRequestTopic;
 use protocol::api::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
-use protocol::{ApiKey, ErrorCode, Request};
+use protocol::{ErrorCode, Request};
 use tokio::time::Instant;
 
 use crate::connection::{Connection, ConnectionError, Random};
@@ -59,23 +59,6 @@ pub(crate) enum Lane {
     Common,
     Fetch,
     Group,
-}
-
-/// The newest version of each API that this library's own requests are written for.
-fn ceiling(api: ApiKey) -> i16 {
-    match api {
-        // From 13 on topics go by id only.
-        ApiKey::Produce | ApiKey::Fetch => 12,
-        // From 10 on topics go by id only.
-        ApiKey::OffsetCommit => 9,
-        // From 8 on the request holds several groups.
-        ApiKey::OffsetFetch => 7,
-        // From 4 on it holds several keys.
-        ApiKey::FindCoordinator => 3,
-        // From 6 on topics go by name or id.
-        ApiKey::DeleteTopics => 5,
-        _ => i16::MAX,
-    }
 }
 
 impl Client {
@@ -140,7 +123,7 @@ impl Client {
         request: &R,
     ) -> Result<R::Response, ClientError> {
         let connection = self.connection(broker, Lane::Common)?;
-        Ok(connection.submit(request, ceiling(R::KEY)).await?.await?)
+        Ok(connection.send(request).await?)
     }
 
     /// Sends a request to the controller, or to any broker while none is known.
@@ -157,18 +140,12 @@ impl Client {
         }
     }
 
-    pub(crate) fn ceiling<R: Request>() -> i16 {
-        ceiling(R::KEY)
-    }
-
-    /// The connection to a broker of the cluster.
+    /// The connection to a broker of the cluster. One that the metadata does not list may be
+    /// back in the next: that is an error which passes, as is a broker that does not answer.
     pub(crate) fn connection(&self, broker: i32, lane: Lane) -> Result<Connection, ClientError> {
         let cluster = self.cluster();
         let Some(known) = cluster.brokers.get(&broker) else {
-            return Err(ClientError::refused(
-                format!("broker {broker}"),
-                ErrorCode::BrokerNotAvailable,
-            ));
+            return Err(ConnectionError::unlisted(broker).into());
         };
         Ok(self.connection_at(known.address(), lane))
     }
@@ -189,7 +166,7 @@ impl Client {
         request: &R,
     ) -> Result<R::Response, ConnectionError> {
         let connection = self.connection_at(address, Lane::Common);
-        connection.submit(request, ceiling(R::KEY)).await?.await
+        connection.send(request).await
     }
 
     fn addresses(&self) -> Vec<String> {

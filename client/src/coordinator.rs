@@ -94,8 +94,7 @@ impl Coordinator {
         let timeout = timeout.unwrap_or(self.client.config().connection.request_timeout);
         let sent = async {
             let connection = self.client.connection(broker, Lane::Group)?;
-            let ceiling = Client::ceiling::<R>();
-            let answer = connection.submit_with(request, ceiling, timeout).await?;
+            let answer = connection.submit_with(request, timeout).await?;
             Ok(answer.await?)
         };
         sent.await.inspect_err(|_: &ClientError| self.forget())

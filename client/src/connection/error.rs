@@ -71,6 +71,15 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// For a broker that the cluster does not list (any more), and that has no address thus.
+    pub(crate) fn unlisted(broker: i32) -> Self {
+        let told = "it is not among the cluster's brokers";
+        Self::Unreachable {
+            address: format!("broker {broker}").into(),
+            source: Arc::new(io::Error::new(io::ErrorKind::NotFound, told)),
+        }
+    }
+
     /// Whether the request may have reached the broker.
     pub fn was_sent(&self) -> bool {
         !matches!(

@@ -2,7 +2,7 @@
 //! with the versions negotiated, a limit on what is under way and a time-out on every answer.
 //!
 //! What lives here knows requests and answers, not what they mean: retrying is its callers'
-//! business (the client's other rooms, and brokers that talk to one another).
+//! business.
 
 mod backoff;
 mod error;
@@ -13,7 +13,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -121,17 +121,16 @@ impl Connection {
 
     /// Sends a request and waits for its answer.
     pub async fn send<R: Request>(&self, request: &R) -> Result<R::Response, ConnectionError> {
-        self.submit(request, i16::MAX).await?.await
+        self.submit(request).await?.await
     }
 
-    /// Puts a request on its way, in a version no higher than `ceiling`. When this returns, it
-    /// is behind all requests submitted before it; the answer is what the future waits for.
+    /// Puts a request on its way. When this returns, it is behind all requests submitted before
+    /// it; the answer is what the future waits for.
     pub async fn submit<R: Request>(
         &self,
         request: &R,
-        ceiling: i16,
     ) -> Result<Answer<R::Response>, ConnectionError> {
-        self.submit_with(request, ceiling, self.shared.options.request_timeout)
+        self.submit_with(request, self.shared.options.request_timeout)
             .await
     }
 
@@ -140,43 +139,49 @@ impl Connection {
     pub async fn submit_with<R: Request>(
         &self,
         request: &R,
-        ceiling: i16,
         timeout: Duration,
     ) -> Result<Answer<R::Response>, ConnectionError> {
-        let permit = Arc::clone(&self.shared.in_flight)
-            .acquire_owned()
+        let permit = Arc::clone(&self.shared.in_flight).acquire_owned();
+        let permit = tokio::time::timeout(timeout, permit)
             .await
+            .map_err(|_| self.timed_out::<R>(timeout))?
             .expect("this semaphore is never closed");
         let live = self.live().await?;
-        let version = self.version::<R>(&live, ceiling)?;
+        let version = self.version::<R>(&live)?;
         let frame = live.request(version, request, permit)?;
         Ok(Answer {
-            frame,
-            timeout: Box::pin(tokio::time::sleep(timeout)),
-            after: timeout,
-            version,
+            waiting: Some(Waiting {
+                frame,
+                timeout: Box::pin(tokio::time::sleep(timeout)),
+                live,
+            }),
+            address: self.shared.address.clone(),
             api: R::KEY,
-            live,
+            version,
+            timeout,
             response: PhantomData,
         })
     }
 
-    /// Sends a request that has no answer: Produce with acks=0.
-    pub async fn submit_unanswered<R: Request>(
-        &self,
-        request: &R,
-        ceiling: i16,
-    ) -> Result<(), ConnectionError> {
+    /// Sends a request that has no answer: Produce with acks=0. A broker that does not take it
+    /// within the time for an answer is given up, as one that does not answer.
+    pub async fn submit_unanswered<R: Request>(&self, request: &R) -> Result<(), ConnectionError> {
         let live = self.live().await?;
-        let version = self.version::<R>(&live, ceiling)?;
-        live.tell(version, request).await
+        let version = self.version::<R>(&live)?;
+        let after = self.shared.options.request_timeout;
+        let told = tokio::time::timeout(after, live.tell(version, request)).await;
+        told.unwrap_or_else(|_| {
+            live.fail(TIMED_OUT);
+            Err(self.timed_out::<R>(after))
+        })
     }
 
-    /// The version that a request of `R` would be sent in, no higher than `ceiling`; opens the
-    /// connection if need be.
-    pub async fn version_of<R: Request>(&self, ceiling: i16) -> Result<i16, ConnectionError> {
-        let live = self.live().await?;
-        self.version::<R>(&live, ceiling)
+    fn timed_out<R: Request>(&self, after: Duration) -> ConnectionError {
+        ConnectionError::RequestTimeout {
+            address: self.shared.address.clone(),
+            api: R::KEY,
+            after,
+        }
     }
 
     /// Closes the connection; what is under way fails. The next request opens it again.
@@ -186,13 +191,13 @@ impl Connection {
         }
     }
 
-    fn version<R: Request>(&self, live: &Live, ceiling: i16) -> Result<i16, ConnectionError> {
+    fn version<R: Request>(&self, live: &Live) -> Result<i16, ConnectionError> {
         live.versions
-            .pick(R::KEY, ceiling)
+            .pick(R::KEY)
             .ok_or_else(|| ConnectionError::Unsupported {
                 address: self.shared.address.clone(),
                 api: R::KEY,
-                ours: *R::KEY.versions().start()..=ceiling.min(*R::KEY.versions().end()),
+                ours: *R::KEY.versions().start()..=versions::ceiling(R::KEY),
                 theirs: live.versions.served(R::KEY).cloned(),
             })
     }
@@ -242,21 +247,42 @@ impl Drop for Shared {
     }
 }
 
-/// The answer to a request that is on its way. Dropping it does not take the request back.
+/// The answer to a request that is on its way. Dropping it does not take the request back, nor
+/// stop its clock: a broker that leaves it unanswered is given up all the same.
 pub struct Answer<T> {
-    frame: oneshot::Receiver<Result<Bytes, ConnectionError>>,
-    timeout: Pin<Box<Sleep>>,
-    after: Duration,
-    version: i16,
+    /// Until there is an answer.
+    waiting: Option<Waiting>,
+    address: Arc<str>,
     api: ApiKey,
-    live: Arc<Live>,
+    version: i16,
+    timeout: Duration,
     response: PhantomData<fn() -> T>,
 }
 
-impl<T> Answer<T> {
-    /// The version that was spoken, and that the answer is in.
-    pub fn version(&self) -> i16 {
-        self.version
+struct Waiting {
+    frame: oneshot::Receiver<Result<Bytes, ConnectionError>>,
+    timeout: Pin<Box<Sleep>>,
+    live: Arc<Live>,
+}
+
+/// Why a connection is closed over which an answer did not come.
+const TIMED_OUT: &str = "a request timed out";
+
+impl Future for Waiting {
+    /// `None` when the time is up.
+    type Output = Option<Result<Bytes, ConnectionError>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.frame).poll(cx) {
+            Poll::Ready(Ok(frame)) => Poll::Ready(Some(frame)),
+            Poll::Ready(Err(_)) => Poll::Ready(Some(Err(self.live.why_closed()))),
+            Poll::Pending => {
+                ready!(self.timeout.as_mut().poll(cx));
+                // Answers come in order: nothing behind this one would ever arrive.
+                self.live.fail(TIMED_OUT);
+                Poll::Ready(None)
+            }
+        }
     }
 }
 
@@ -264,30 +290,34 @@ impl<T: Message> Future for Answer<T> {
     type Output = Result<T, ConnectionError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let frame = match Pin::new(&mut self.frame).poll(cx) {
-            Poll::Ready(Ok(frame)) => frame?,
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(self.live.why_closed())),
-            Poll::Pending => {
-                if self.timeout.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                // Answers come in order: nothing behind this one would ever arrive.
-                self.live.fail("a request timed out");
-                return Poll::Ready(Err(ConnectionError::RequestTimeout {
-                    address: self.live.address.clone(),
-                    api: self.api,
-                    after: self.after,
-                }));
-            }
+        let waiting = self.waiting.as_mut().expect("polled after its answer");
+        let frame = ready!(Pin::new(waiting).poll(cx));
+        self.waiting = None;
+        let (address, api) = (self.address.clone(), self.api);
+        let Some(frame) = frame else {
+            return Poll::Ready(Err(ConnectionError::RequestTimeout {
+                address,
+                api,
+                after: self.timeout,
+            }));
         };
-        Poll::Ready(
-            T::decode(&mut Reader::new(frame), self.version).map_err(|source| {
-                ConnectionError::Answer {
-                    address: self.live.address.clone(),
-                    api: self.api,
-                    source,
-                }
-            }),
-        )
+        let decoded = T::decode(&mut Reader::new(frame?), self.version);
+        Poll::Ready(decoded.map_err(|source| ConnectionError::Answer {
+            address,
+            api,
+            source,
+        }))
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        // Its place among what is under way is free again only when it is answered, or when
+        // the connection is given up.
+        if let Some(waiting) = self.waiting.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(waiting);
+        }
     }
 }

@@ -32,12 +32,34 @@ impl Versions {
         Some(&self.ranges[at].1)
     }
 
-    /// The highest version that both know and that is not past `ceiling`.
-    pub(crate) fn pick(&self, api: ApiKey, ceiling: i16) -> Option<i16> {
+    /// The version to speak: the highest that both know, and that our requests are written for.
+    pub(crate) fn pick(&self, api: ApiKey) -> Option<i16> {
+        self.pick_below(api, ceiling(api))
+    }
+
+    fn pick_below(&self, api: ApiKey, ceiling: i16) -> Option<i16> {
         let (ours, theirs) = (api.versions(), self.served(api)?);
         let highest = (*ours.end()).min(*theirs.end()).min(ceiling);
         (highest >= *ours.start() && highest >= *theirs.start()).then_some(highest)
     }
+}
+
+/// The newest version of each API that this library's own requests are written for.
+pub(crate) fn ceiling(api: ApiKey) -> i16 {
+    let ceiling = match api {
+        // From 13 on topics go by id only.
+        ApiKey::Produce | ApiKey::Fetch => 12,
+        // From 10 on topics go by id only.
+        ApiKey::OffsetCommit => 9,
+        // From 8 on the request holds several groups.
+        ApiKey::OffsetFetch => 7,
+        // From 4 on it holds several keys.
+        ApiKey::FindCoordinator => 3,
+        // From 6 on topics go by name or id.
+        ApiKey::DeleteTopics => 5,
+        _ => i16::MAX,
+    };
+    ceiling.min(*api.versions().end())
 }
 
 /// What to do with an answer to ApiVersions.
@@ -58,7 +80,7 @@ pub(crate) fn judge(response: &ApiVersionsResponse, asked: i16) -> Negotiated {
         ErrorCode::None => Negotiated::Agreed(Versions::of(response)),
         ErrorCode::UnsupportedVersion if asked > 0 => Negotiated::AskAgain(
             Versions::of(response)
-                .pick(ApiKey::ApiVersions, asked - 1)
+                .pick_below(ApiKey::ApiVersions, asked - 1)
                 .unwrap_or(0),
         ),
         error => Negotiated::Refused(error),
@@ -86,19 +108,16 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_common_version_below_the_ceiling_is_picked() {
+    fn the_highest_common_version_that_requests_are_written_for_is_picked() {
         let versions = Versions::of(&response(
             ErrorCode::None,
-            &[(18, 0, 4), (0, 0, 7), (3, 90, 99)],
+            &[(18, 0, 4), (0, 0, 7), (8, 0, 99), (3, 90, 99)],
         ));
-        assert_eq!(versions.pick(ApiKey::Produce, 12), Some(7));
-        assert_eq!(versions.pick(ApiKey::Produce, 5), Some(5));
-        assert_eq!(
-            versions.pick(ApiKey::Metadata, i16::MAX),
-            None,
-            "theirs start above ours"
-        );
-        assert_eq!(versions.pick(ApiKey::Fetch, i16::MAX), None, "not served");
+        assert_eq!(versions.pick(ApiKey::Produce), Some(7));
+        assert_eq!(versions.pick(ApiKey::OffsetCommit), Some(9), "by name");
+        let metadata = versions.pick(ApiKey::Metadata);
+        assert_eq!(metadata, None, "theirs start above ours");
+        assert_eq!(versions.pick(ApiKey::Fetch), None, "not served");
     }
 
     #[test]

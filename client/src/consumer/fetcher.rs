@@ -253,9 +253,8 @@ async fn fetch(shared: &Shared, broker: i32, plan: &Plan) -> Result<FetchRespons
         ..FetchRequest::default()
     };
     let connection = shared.client.connection(broker, Lane::Fetch)?;
-    let ceiling = Client::ceiling::<FetchRequest>();
     let timeout = config.client.connection.request_timeout + max_wait;
-    let answer = connection.submit_with(&request, ceiling, timeout).await?;
+    let answer = connection.submit_with(&request, timeout).await?;
     let response = answer.await?;
     ClientError::check(
         format!("fetch from broker {broker}"),

@@ -47,6 +47,10 @@ pub(super) struct Accumulator {
     next_number: u64,
     /// Batches that have no outcome yet.
     open: BTreeSet<u64>,
+    /// The first failure that no flush has told.
+    failure: Option<ProduceError>,
+    /// Nothing is taken any more.
+    closed: bool,
     /// Batches up to this one go without lingering.
     flush_below: u64,
     /// Where the next drain begins, so that no partition starves.
@@ -88,6 +92,8 @@ pub(super) enum Pushed {
     /// The topic has to be told first, by `set_topic`.
     UnknownTopic(ProducerRecord),
     NoSuchPartition(ProduceError),
+    /// Nothing is taken any more.
+    Closed,
 }
 
 /// What a broker, or the way there, said to a batch.
@@ -120,6 +126,8 @@ impl Accumulator {
             identity: None,
             next_number: 0,
             open: BTreeSet::new(),
+            failure: None,
+            closed: false,
             flush_below: 0,
             turn: 0,
             wants_metadata: false,
@@ -179,6 +187,9 @@ impl Accumulator {
         record: ProducerRecord,
         memory: usize,
     ) -> Pushed {
+        if self.closed {
+            return Pushed::Closed;
+        }
         let Some(topic) = self.topics.get_mut(&record.topic) else {
             return Pushed::UnknownTopic(record);
         };
@@ -467,6 +478,10 @@ impl Accumulator {
 
     fn finish(&mut self, batch: Batch, result: Result<Acked, ProduceError>) -> Finished {
         self.open.remove(&batch.number);
+        // In one step: who sees that nothing is open must see what failed.
+        if let Err(error) = &result {
+            self.failure.get_or_insert_with(|| error.clone());
+        }
         Finished { batch, result }
     }
 
@@ -498,16 +513,6 @@ impl Accumulator {
             .collect()
     }
 
-    /// Gives up on all that wait, as the producer is closed.
-    pub(super) fn abandon(&mut self) -> Vec<Finished> {
-        let queues = self.slots.iter_mut();
-        let batches: Vec<Batch> = queues.flat_map(|slot| slot.queue.drain(..)).collect();
-        let finished = batches.into_iter();
-        finished
-            .map(|batch| self.finish(batch, Err(ProduceError::Closed)))
-            .collect()
-    }
-
     /// From now on what is there goes without lingering. Returns the mark to wait for.
     pub(super) fn flush(&mut self) -> u64 {
         self.flush_below = self.next_number;
@@ -517,9 +522,17 @@ impl Accumulator {
         self.flush_below
     }
 
-    /// Whether all batches below a mark have their outcome.
-    pub(super) fn is_flushed(&self, mark: u64) -> bool {
-        self.open.first().is_none_or(|first| *first >= mark)
+    /// Once all batches below a mark have their outcome: the first failure since the last time
+    /// this was told.
+    pub(super) fn flushed(&mut self, mark: u64) -> Option<Result<(), ProduceError>> {
+        let flushed = self.open.first().is_none_or(|first| *first >= mark);
+        flushed.then(|| self.failure.take().map_or(Ok(()), Err))
+    }
+
+    /// Takes nothing any more, if all that was taken has its outcome. Whether it has.
+    pub(super) fn close_if_done(&mut self) -> bool {
+        self.closed |= self.open.is_empty();
+        self.closed
     }
 
     pub(super) fn set_identity(&mut self, identity: ProducerId) {

@@ -75,8 +75,6 @@ struct Shared {
     supervisor: Notify,
     /// Told whenever batches got their outcome.
     settled: Notify,
-    /// The first failure since the last flush.
-    failure: Mutex<Option<ProduceError>>,
     /// No more records come; the tasks end when all is settled.
     closing: AtomicBool,
 }
@@ -99,7 +97,6 @@ impl Producer {
             tasks: Mutex::new(HashMap::new()),
             supervisor: Notify::new(),
             settled: Notify::new(),
-            failure: Mutex::new(None),
             closing: AtomicBool::new(false),
         });
         tokio::spawn(supervisor::run(Arc::clone(&shared)));
@@ -156,13 +153,35 @@ impl Producer {
                     record = returned;
                 }
                 Pushed::NoSuchPartition(error) => return Err(error),
+                Pushed::Closed => return Err(ProduceError::Closed),
             }
         }
     }
 
     /// Waits until all records sent before have their outcome, without lingering. An error is
-    /// that of the first record that failed since the last flush.
+    /// that of the first record that failed since the last flush. Given up, it takes no error
+    /// with it.
     pub async fn flush(&self) -> Result<(), ProduceError> {
+        self.settled(|accumulator, mark| accumulator.flushed(mark))
+            .await
+    }
+
+    /// Takes no more records, of any clone, and waits for the outcome of those sent. An error is
+    /// that of the first record that failed since the last flush.
+    pub async fn close(self) -> Result<(), ProduceError> {
+        self.handle.0.closing.store(true, Ordering::Release);
+        self.settled(|accumulator, mark| {
+            let flushed = accumulator.close_if_done();
+            flushed.then(|| accumulator.flushed(mark)).flatten()
+        })
+        .await
+    }
+
+    /// Waits, without lingering, until `check` finds what it looks for below the mark.
+    async fn settled(
+        &self,
+        check: impl Fn(&mut Accumulator, u64) -> Option<Result<(), ProduceError>>,
+    ) -> Result<(), ProduceError> {
         let shared = &self.handle.0;
         let mark = shared.accumulator.lock().flush();
         shared.wake_all();
@@ -170,22 +189,12 @@ impl Producer {
             let settled = shared.settled.notified();
             tokio::pin!(settled);
             settled.as_mut().enable();
-            if shared.accumulator.lock().is_flushed(mark) {
-                break;
+            let found = check(&mut shared.accumulator.lock(), mark);
+            if let Some(result) = found {
+                return result;
             }
             settled.await;
         }
-        match shared.failure.lock().take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    /// Takes no more records and waits for the outcome of those sent. An error is that of the
-    /// first record that failed since the last flush.
-    pub async fn close(self) -> Result<(), ProduceError> {
-        self.handle.0.closing.store(true, Ordering::Release);
-        self.flush().await
     }
 
     /// The cluster that it sends to.
@@ -241,7 +250,6 @@ impl Shared {
         for Finished { batch, result } in finished {
             if let Err(error) = &result {
                 tracing::debug!(%error, records = batch.count, "not delivered");
-                self.failure.lock().get_or_insert_with(|| error.clone());
             }
             memory += batch.memory;
             batch.outcome.settle(result);
@@ -250,8 +258,9 @@ impl Shared {
         self.settled.notify_waiters();
     }
 
+    /// Whether the tasks can end: from then on nothing is taken any more.
     fn is_done(&self) -> bool {
-        self.closing.load(Ordering::Acquire) && self.accumulator.lock().is_flushed(u64::MAX)
+        self.closing.load(Ordering::Acquire) && self.accumulator.lock().close_if_done()
     }
 }
 

@@ -17,7 +17,7 @@ use super::batch::Batch;
 use super::delivery::Acked;
 use super::{Acks, Shared};
 use crate::client::Lane;
-use crate::{Client, ClientError, ConnectionError, TopicPartition};
+use crate::{ClientError, ConnectionError, TopicPartition};
 
 /// Requests under way to one broker; more would not be faster, only later to learn of errors.
 const IN_FLIGHT: usize = 5;
@@ -61,16 +61,16 @@ async fn send(
     in_flight: &mut JoinSet<Answered>,
 ) {
     let request = request(shared, &mut batches);
-    let ceiling = Client::ceiling::<ProduceRequest>();
     let connection = match shared.client.connection(broker, Lane::Common) {
         Ok(connection) => connection,
         Err(error) => {
-            let code = error.code().unwrap_or(ErrorCode::BrokerNotAvailable);
-            return complete(shared, batches, |_| refused(&error, code));
+            return complete(shared, batches, |_| {
+                refused(&error, ErrorCode::LeaderNotAvailable)
+            });
         }
     };
     if shared.config.acks == Acks::None {
-        let sent = connection.submit_unanswered(&request, ceiling).await;
+        let sent = connection.submit_unanswered(&request).await;
         let reply = match sent {
             Ok(()) => Reply::Acked(Acked {
                 base_offset: -1,
@@ -80,7 +80,7 @@ async fn send(
         };
         return complete(shared, batches, |_| reply.clone());
     }
-    match connection.submit(&request, ceiling).await {
+    match connection.submit(&request).await {
         Ok(answer) => {
             in_flight.spawn(async move { (batches, answer.await) });
         }

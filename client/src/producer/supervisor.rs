@@ -53,8 +53,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
         }
     }
-    let left = shared.accumulator.lock().abandon();
-    shared.settle(left);
     for (_, task) in shared.tasks.lock().drain() {
         task.notify_one();
     }

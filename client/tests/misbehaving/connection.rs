@@ -10,7 +10,11 @@ use client::{Connection, ConnectionError, ConnectionOptions};
 use protocol::ErrorCode;
 use protocol::api::api_versions::ApiVersion;
 use protocol::api::metadata::MetadataRequestTopic;
-use protocol::api::{AnyRequest, ApiVersionsResponse, HeartbeatRequest, MetadataRequest};
+use protocol::api::produce::{PartitionProduceData, TopicProduceData};
+use protocol::api::{
+    AnyRequest, ApiVersionsResponse, HeartbeatRequest, MetadataRequest, ProduceRequest,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn connection(port: u16) -> Connection {
     Connection::new(
@@ -88,10 +92,9 @@ async fn requests_are_pipelined_and_each_gets_its_own_answer() {
             topics: Some(vec![MetadataRequestTopic::default(); count]),
             ..MetadataRequest::default()
         };
-        answers.push(connection.submit(&request, 9).await.expect("sent"));
+        answers.push(connection.submit(&request).await.expect("sent"));
     }
     for (count, answer) in answers.into_iter().enumerate() {
-        assert_eq!(answer.version(), 9);
         assert_eq!(answer.await.expect("an answer").topics.len(), count);
     }
 }
@@ -156,12 +159,82 @@ async fn what_is_under_way_is_bounded() {
     };
     let connection = Connection::new(format!("127.0.0.1:{port}"), options);
     let request = MetadataRequest::default();
-    let _first = connection.submit(&request, 9).await.expect("sent");
-    let _second = connection.submit(&request, 9).await.expect("sent");
-    let third = connection.submit(&request, 9);
+    let _first = connection.submit(&request).await.expect("sent");
+    let _second = connection.submit(&request).await.expect("sent");
+    let third = connection.submit(&request);
     let waited = tokio::time::timeout(Duration::from_millis(50), third).await;
     assert!(waited.is_err(), "the third waits");
     crate::fake::until("both arrive", || seen.load(Ordering::SeqCst) == 2).await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_still_timed_and_frees_its_place() {
+    let port = start(|port, arrived| match &arrived.request {
+        AnyRequest::ApiVersions(_) => arrived.all_versions(),
+        AnyRequest::Metadata(request) if arrived.connection > 0 => arrived.metadata(port, request),
+        _ => Reply::Nothing,
+    })
+    .await;
+    let options = ConnectionOptions {
+        max_in_flight: 1,
+        request_timeout: Duration::from_millis(200),
+        ..ConnectionOptions::default()
+    };
+    let connection = Connection::new(format!("127.0.0.1:{port}"), options);
+    let request = MetadataRequest::default();
+    drop(connection.submit(&request).await.expect("sent"));
+    let answered = async {
+        // Those that wait for the place are timed, too, and may be the first to know.
+        while connection.send(&request).await.is_err() {}
+    };
+    let answered = tokio::time::timeout(Duration::from_secs(10), answered).await;
+    answered.expect("the place was freed");
+}
+
+#[tokio::test]
+async fn a_broker_that_reads_no_more_is_given_up_also_by_who_wants_no_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let negotiating = start(|_, arrived| match &arrived.request {
+        AnyRequest::ApiVersions(_) => arrived.all_versions(),
+        _ => Reply::Close,
+    })
+    .await;
+    tokio::spawn(async move {
+        // All versions, and then not a byte is read.
+        let (mut near, _) = listener.accept().await.expect("one");
+        let far = tokio::net::TcpStream::connect(("127.0.0.1", negotiating)).await;
+        let mut far = far.expect("it listens");
+        let mut bytes = [0; 4096];
+        let asked = near.read(&mut bytes).await.expect("a request");
+        far.write_all(&bytes[..asked]).await.expect("asked");
+        let answered = far.read(&mut bytes).await.expect("an answer");
+        near.write_all(&bytes[..answered]).await.expect("answered");
+        std::future::pending::<()>().await;
+    });
+    let request = ProduceRequest {
+        topic_data: vec![TopicProduceData {
+            partition_data: vec![PartitionProduceData {
+                index: 0,
+                records: Some(vec![0; 1 << 20].into()),
+            }],
+            ..TopicProduceData::default()
+        }],
+        ..ProduceRequest::default()
+    };
+    let connection = connection(port);
+    let filled = async {
+        loop {
+            if let Err(error) = connection.submit_unanswered(&request).await {
+                return error;
+            }
+        }
+    };
+    let filled = tokio::time::timeout(Duration::from_secs(20), filled).await;
+    let error = filled.expect("not for ever");
+    assert!(matches!(error, ConnectionError::RequestTimeout { .. }));
 }
 
 #[tokio::test]

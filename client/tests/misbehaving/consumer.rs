@@ -217,3 +217,21 @@ async fn a_paused_partition_keeps_its_place() {
     consumer.resume(&partitions).expect("assigned");
     assert_eq!(read(&mut consumer, 2).await, [11, 12]);
 }
+
+#[tokio::test]
+async fn a_leader_that_no_broker_list_names_is_looked_for_soon() {
+    let mut asked = 0;
+    let port = start(move |port, arrived| match &arrived.request {
+        AnyRequest::Metadata(request) => {
+            asked += 1;
+            let brokers: &[i32] = if asked < 4 { &[1] } else { &[1, 2] };
+            arrived.cluster(port, request, brokers, 2)
+        }
+        AnyRequest::Fetch(request) => fetched(&arrived, request, None),
+        _ => arrived.usual(port).unwrap_or(Reply::Close),
+    })
+    .await;
+    let (mut consumer, partition) = consumer(port, Reset::Earliest).await;
+    consumer.seek(&partition, 12).expect("assigned");
+    assert_eq!(read(&mut consumer, 1).await, [12]);
+}

@@ -64,20 +64,34 @@ impl Arrived {
 
     /// A cluster of one broker at `port`, that has every topic, with one partition.
     pub(crate) fn metadata(&self, port: u16, request: &MetadataRequest) -> Reply {
+        self.cluster(port, request, &[1], 1)
+    }
+
+    /// A cluster of these brokers, all at `port`, where `leader` leads and controls everything.
+    pub(crate) fn cluster(
+        &self,
+        port: u16,
+        request: &MetadataRequest,
+        brokers: &[i32],
+        leader: i32,
+    ) -> Reply {
         let asked = request.topics.iter().flatten();
         self.answer(&MetadataResponse {
-            brokers: vec![MetadataResponseBroker {
-                node_id: 1,
-                host: "127.0.0.1".into(),
-                port: port.into(),
-                rack: None,
-            }],
-            controller_id: 1,
+            brokers: brokers
+                .iter()
+                .map(|&node_id| MetadataResponseBroker {
+                    node_id,
+                    host: "127.0.0.1".into(),
+                    port: port.into(),
+                    rack: None,
+                })
+                .collect(),
+            controller_id: leader,
             topics: asked
                 .map(|topic| MetadataResponseTopic {
                     name: topic.name.clone(),
                     partitions: vec![MetadataResponsePartition {
-                        leader_id: 1,
+                        leader_id: leader,
                         ..MetadataResponsePartition::default()
                     }],
                     ..MetadataResponseTopic::default()

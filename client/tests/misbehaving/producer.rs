@@ -9,7 +9,7 @@ use client::{Acks, Compression, Delivery, ProduceError, Producer, ProducerConfig
 use parking_lot::Mutex;
 use protocol::ErrorCode;
 use protocol::api::produce::{PartitionProduceResponse, TopicProduceResponse};
-use protocol::api::{AnyRequest, ProduceRequest, ProduceResponse};
+use protocol::api::{AnyRequest, MetadataResponse, ProduceRequest, ProduceResponse};
 use protocol::records::{BatchView, records};
 
 /// The partition's log: values in order, and the sequence that it waits for.
@@ -249,4 +249,54 @@ async fn without_acks_records_are_delivered_when_they_are_sent() {
     assert_eq!(delivery.await.expect("sent").offset, -1);
     until("the batch arrives", || log.lock().len() == 1).await;
     producer.close().await.expect("nothing failed");
+}
+
+#[tokio::test]
+async fn a_leader_that_no_broker_list_names_is_waited_for() {
+    let mut asked = 0;
+    let port = start(move |port, arrived| match &arrived.request {
+        AnyRequest::Metadata(request) => {
+            asked += 1;
+            let brokers: &[i32] = if asked < 4 { &[1] } else { &[1, 2] };
+            arrived.cluster(port, request, brokers, 2)
+        }
+        AnyRequest::Produce(request) => produced(&arrived, request, ErrorCode::None, 5),
+        _ => arrived.usual(port).unwrap_or(Reply::Close),
+    })
+    .await;
+    let producer = Producer::new(config(port)).expect("a producer");
+    let delivery = producer
+        .send(ProducerRecord::new("t").value("x"))
+        .await
+        .expect("taken");
+    assert_eq!(delivery.await.expect("delivered").offset, 5);
+}
+
+#[tokio::test]
+async fn a_send_that_outlasts_the_close_is_refused() {
+    // How often the topic was asked for, and whether it is there.
+    let topic = Arc::new(Mutex::new((0, false)));
+    let asked = Arc::clone(&topic);
+    let port = start(move |port, arrived| match &arrived.request {
+        AnyRequest::Metadata(request) => {
+            let mut topic = asked.lock();
+            topic.0 += 1;
+            match topic.1 {
+                true => arrived.metadata(port, request),
+                false => arrived.answer(&MetadataResponse::default()),
+            }
+        }
+        _ => arrived.usual(port).unwrap_or(Reply::Close),
+    })
+    .await;
+    let producer = Producer::new(config(port)).expect("a producer");
+    let other = producer.clone();
+    let sending =
+        tokio::spawn(async move { other.send(ProducerRecord::new("t").value("x")).await });
+    until("it waits for the topic", || topic.lock().0 > 0).await;
+    producer.close().await.expect("nothing was taken");
+    topic.lock().1 = true;
+    let sent = tokio::time::timeout(Duration::from_secs(10), sending).await;
+    let sent = sent.expect("in time").expect("no panic");
+    assert!(matches!(sent, Err(ProduceError::Closed)));
 }

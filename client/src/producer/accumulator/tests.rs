@@ -105,7 +105,7 @@ fn a_full_batch_does_not_linger_nor_does_one_in_a_hurry_or_flushed() {
     let mark = accumulator.flush();
     let drained = accumulator.drain(1, BROKER, false).batches;
     assert_eq!(drained.len(), 1);
-    assert!(!accumulator.is_flushed(mark));
+    assert!(accumulator.flushed(mark).is_none());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_retry_keeps_its_sequence_and_goes_alone_before_all_later_ones() {
                 .is_some()
         );
     }
-    assert!(accumulator.is_flushed(u64::MAX));
+    assert!(accumulator.flushed(u64::MAX).is_some());
 }
 
 #[test]
@@ -216,6 +216,35 @@ fn what_waits_too_long_expires_and_says_why() {
         error.starts_with("t-0: not acknowledged within 10000 ms; the last try: "),
         "{error}"
     );
+}
+
+#[test]
+fn whoever_sees_that_all_is_settled_sees_what_failed_once() {
+    let mut accumulator = accumulator(settings(), 1);
+    push(&mut accumulator, 0, 0, 300);
+    let batch = accumulator.drain(0, BROKER, false).batches.remove(0);
+    assert!(accumulator.flushed(u64::MAX).is_none(), "it is under way");
+    let refused = Reply::Refused(ErrorCode::MessageTooLarge, None);
+    assert!(accumulator.complete(1, batch, refused).is_some());
+    // Nothing has told the record yet, and a flush must not miss it all the same.
+    assert!(matches!(accumulator.flushed(u64::MAX), Some(Err(_))));
+    assert!(matches!(accumulator.flushed(u64::MAX), Some(Ok(()))));
+}
+
+#[test]
+fn what_is_closed_takes_nothing_that_nobody_would_send() {
+    let mut accumulator = accumulator(settings(), 1);
+    push(&mut accumulator, 0, 0, 300);
+    assert!(!accumulator.close_if_done(), "something waits");
+    push(&mut accumulator, 0, 0, 300);
+    for now in [1, 2] {
+        let batch = accumulator.drain(now, BROKER, false).batches.remove(0);
+        assert!(accumulator.complete(now, batch, acked()).is_some());
+    }
+    assert!(accumulator.close_if_done());
+    let record = ProducerRecord::new("t").partition(0);
+    let pushed = accumulator.push(3, 0, record, 24);
+    assert!(matches!(pushed, Pushed::Closed));
 }
 
 #[test]
@@ -338,7 +367,7 @@ proptest! {
                     }
                 }
             }
-            if step.is_none() && accumulator.is_flushed(u64::MAX) {
+            if step.is_none() && accumulator.flushed(u64::MAX).is_some() {
                 break;
             }
             prop_assert!(now < 9_000, "no progress");
