@@ -77,6 +77,12 @@ impl OffsetsLog for OffsetsTopic {
         }
     }
 
+    fn batch_bytes_max(&self, index: i32) -> usize {
+        // Where there is no partition, no append succeeds anyway.
+        self.partition(index)
+            .map_or(usize::MAX, |partition| partition.config().max_message_bytes)
+    }
+
     async fn read_all(
         &self,
         index: i32,

@@ -17,6 +17,9 @@ pub trait OffsetsLog: Send + Sync + 'static {
         now_ms: i64,
     ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
 
+    /// The largest batch that a partition takes, in bytes.
+    fn batch_bytes_max(&self, partition: i32) -> usize;
+
     /// Reads a partition from its log start to its end, giving key, value and timestamp of each
     /// record in order.
     fn read_all(

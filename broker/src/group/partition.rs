@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::error::ErrorCode;
 use tokio::sync::{Notify, oneshot};
@@ -16,6 +17,9 @@ use super::{OffsetsLog, records};
 
 /// How many bytes of records go into one append, unless a single write is larger.
 const APPEND_BYTES_MAX: usize = 256 << 10;
+/// What a batch has before its records, and a record around its key and value, at most.
+const BATCH_HEADER_BYTES: usize = 61;
+const RECORD_FRAME_BYTES: usize = 24;
 
 /// The clocks that a shard's `Now` is read from.
 #[derive(Debug, Clone, Copy)]
@@ -231,18 +235,17 @@ impl<L: OffsetsLog> Partition<L> {
                 }
                 std::mem::take(&mut inner.queue)
             };
-            let mut queue = queue.into_iter().peekable();
-            while queue.peek().is_some() {
-                let (mut tokens, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
-                while bytes < APPEND_BYTES_MAX
-                    && let Some((token, records)) = queue.next()
-                {
-                    tokens.push(token);
-                    for record in records.iter() {
-                        let (key, value) = records::encode(record);
-                        bytes += key.len() + value.as_ref().map_or(0, bytes::Bytes::len);
-                        batch.push((key, value));
-                    }
+            let mut queue = queue.into_iter().map(Encoded::from).peekable();
+            let max = APPEND_BYTES_MAX.min(self.log.batch_bytes_max(self.id));
+            while let Some(first) = queue.next() {
+                let mut bytes = BATCH_HEADER_BYTES + first.bytes;
+                let mut writes = vec![(first.token, !first.records.is_empty())];
+                let mut batch = first.records;
+                // What is too large for the log is so alone: no other group's write fails with it.
+                while let Some(next) = queue.next_if(|next| bytes + next.bytes <= max) {
+                    bytes += next.bytes;
+                    writes.push((next.token, !next.records.is_empty()));
+                    batch.extend(next.records);
                 }
                 let result = if batch.is_empty() {
                     Ok(())
@@ -255,7 +258,9 @@ impl<L: OffsetsLog> Partition<L> {
                 if inner.phase != Phase::Active {
                     return;
                 }
-                for token in tokens {
+                for (token, has_records) in writes {
+                    // What only waits for earlier writes has not failed with them.
+                    let result = if has_records { result } else { Ok(()) };
                     let actions = inner
                         .shard
                         .on(self.clock.now(), Event::Written(token, result));
@@ -285,6 +290,27 @@ impl<L: OffsetsLog> Partition<L> {
                 () = sleep_until(self.clock.at(deadline_ms)) => {}
                 () = self.wake.notified() => {}
             }
+        }
+    }
+}
+
+/// A write as the log takes it.
+struct Encoded {
+    token: Token,
+    records: Vec<(Bytes, Option<Bytes>)>,
+    bytes: usize,
+}
+
+impl From<(Token, Arc<[Record]>)> for Encoded {
+    fn from((token, records): (Token, Arc<[Record]>)) -> Self {
+        let records: Vec<_> = records.iter().map(records::encode).collect();
+        let size = |(key, value): &(Bytes, Option<Bytes>)| {
+            RECORD_FRAME_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len)
+        };
+        Self {
+            token,
+            bytes: records.iter().map(size).sum(),
+            records,
         }
     }
 }

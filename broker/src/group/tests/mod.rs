@@ -28,6 +28,7 @@ use protocol::api::offset_fetch::{
 };
 use protocol::api::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 use protocol::error::ErrorCode;
+use protocol::records::{BatchBuilder, BatchIdentity, Compression};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -43,13 +44,19 @@ struct Memory {
     /// Appends and reads that may go on.
     permits: Semaphore,
     error: Mutex<Option<ErrorCode>>,
+    batch_bytes_max: usize,
 }
 
 const TOPIC_ID: Uuid = Uuid::from_u128(7);
 
 impl Memory {
     fn new() -> Arc<Self> {
+        Self::taking(1 << 20)
+    }
+
+    fn taking(batch_bytes_max: usize) -> Arc<Self> {
         Arc::new(Self {
+            batch_bytes_max,
             records: Mutex::default(),
             appends: AtomicUsize::new(0),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -79,12 +86,23 @@ impl OffsetsLog for Memory {
         if let Some(error) = *self.error.lock() {
             return Err(error);
         }
+        let mut batch = BatchBuilder::new(Compression::None);
+        for (key, value) in &records {
+            batch.push(0, Some(key), value.as_deref(), &[]);
+        }
+        if batch.build(&BatchIdentity::default()).len() > self.batch_bytes_max {
+            return Err(ErrorCode::MessageTooLarge);
+        }
         self.records
             .lock()
             .entry(partition)
             .or_default()
             .extend(records);
         Ok(())
+    }
+
+    fn batch_bytes_max(&self, _partition: i32) -> usize {
+        self.batch_bytes_max
     }
 
     async fn read_all(

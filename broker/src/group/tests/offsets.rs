@@ -257,3 +257,29 @@ async fn what_is_asked_for_many_times_is_answered_once() {
     );
     assert_eq!(described.groups.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_too_large_for_the_log_fails_alone() {
+    let log = Memory::taking(1_000);
+    let coordinator = coordinator(&log).await;
+    let with_metadata = |partition, length: usize| {
+        let mut request = commit_request(None, "t", partition, 5);
+        request.topics[0].partitions[0].committed_metadata = Some("x".repeat(length).into());
+        request
+    };
+    // All but the first gather while it is under way.
+    let lengths = [1, 400, 400, 400, 2_000, 400, 850];
+    let commits = lengths.map(|length| {
+        let coordinator = coordinator.clone();
+        let request = with_metadata(0, length);
+        tokio::spawn(async move { commit(&coordinator, request).await })
+    });
+    for (length, commit) in lengths.into_iter().zip(commits) {
+        let expected = if length < 1_000 {
+            ErrorCode::None
+        } else {
+            ErrorCode::UnknownServerError
+        };
+        assert_eq!(commit.await.unwrap(), expected, "{length}");
+    }
+}
