@@ -174,7 +174,7 @@ impl TopicConfig {
             index_interval_bytes: self.index_interval_bytes,
             retention_ms: self.retention_ms,
             retention_bytes: self.retention_bytes,
-            compacts: self.compact,
+            compacts: self.compact && !self.delete,
             sync_each_append: self.syncs_each_append(),
             producer_id_expiration_ms: self.producer_id_expiration_ms,
         }
@@ -263,5 +263,21 @@ mod tests {
             assert!(error.to_string().contains(name), "{error}");
         }
         check_overrides(&overrides(&[("cleanup.policy", "compact,delete")])).unwrap();
+    }
+
+    #[test]
+    fn retention_deletes_wherever_the_policy_holds_delete() {
+        for (policy, compacts) in [
+            ("delete", false),
+            ("compact", true),
+            ("compact,delete", false),
+            ("delete, compact", false),
+        ] {
+            let topic = TopicConfig::new(
+                &BrokerConfig::default(),
+                &overrides(&[("cleanup.policy", policy)]),
+            );
+            assert_eq!(topic.log_config(0).compacts, compacts, "{policy}");
+        }
     }
 }

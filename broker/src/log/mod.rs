@@ -66,7 +66,7 @@ pub struct LogConfig {
     pub retention_ms: i64,
     /// `retention.bytes`; -1 is without bound.
     pub retention_bytes: i64,
-    /// Whether `cleanup.policy` holds `compact`. Retention never touches such a log.
+    /// Whether `cleanup.policy` is `compact` alone. Retention never touches such a log.
     pub compacts: bool,
     /// Whether each append is followed by a sync and counts for nothing before it, as with
     /// `flush.messages=1`. Small appends are then gathered until that sync.
