@@ -3,7 +3,13 @@
 
 use super::group::{Group, State};
 use super::step::{Step, Then};
-use super::{CommittedOffset, Record};
+use super::{CommittedOffset, Record, Token};
+
+/// The tombstones of one write, in bytes. Those of a group that read thousands of partitions are
+/// more than one batch of the log takes, and need not come all at once, as Kafka's do not.
+const TOMBSTONES_BYTES_MAX: usize = 64 << 10;
+/// A tombstone's size at most, but for its group's name.
+const TOMBSTONE_BYTES: usize = 300;
 
 impl Group {
     /// Forgets expired offsets by Kafka's rules (KIP-211), and with the last of them the group, if
@@ -50,9 +56,9 @@ impl Group {
                 });
             }
             self.state = State::Dead;
-            self.append(step, records, Then::Delete);
+            self.forget(step, records, Then::Delete);
         } else if !records.is_empty() {
-            self.append(step, records, Then::Nothing);
+            self.forget(step, records, Then::Nothing);
         }
     }
 
@@ -60,7 +66,25 @@ impl Group {
     pub(super) fn topic_deleted(&mut self, step: &mut Step<'_>, topic: &str) {
         let records = self.offset_tombstones(|name| name == topic);
         if !records.is_empty() {
-            self.append(step, records, Then::Nothing);
+            self.forget(step, records, Then::Nothing);
+        }
+    }
+
+    /// Writes tombstones, in as many writes as it takes, the last of which decides `then`.
+    pub(super) fn forget(
+        &mut self,
+        step: &mut Step<'_>,
+        tombstones: Vec<Record>,
+        then: Then,
+    ) -> Token {
+        let at_a_time = (TOMBSTONES_BYTES_MAX / (self.id.len() + TOMBSTONE_BYTES)).max(1);
+        let mut tombstones = tombstones.into_iter();
+        loop {
+            let some: Vec<Record> = tombstones.by_ref().take(at_a_time).collect();
+            if tombstones.len() == 0 {
+                return self.append(step, some, then);
+            }
+            self.append(step, some, Then::Nothing);
         }
     }
 }

@@ -435,7 +435,7 @@ impl Group {
             .min()
     }
 
-    /// Nothing that must be kept: no members, none on their way, no offsets, no writes.
+    /// Nothing but offsets would be lost with it: no members, none on their way, no writes.
     pub(super) fn is_idle(&self) -> bool {
         self.state == State::Empty && self.pending_joins.is_empty() && self.writes == 0
     }

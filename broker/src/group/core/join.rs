@@ -44,9 +44,15 @@ impl Group {
             return step.refuse_join(to, member_id, ErrorCode::CoordinatorNotAvailable);
         }
         if !self.has_room_for(step.config, &request) {
+            let was_member = self.members.contains_key(&member_id);
             self.drop_member(step, &member_id);
             step.refuse_join(to, "", ErrorCode::GroupMaxSizeReached);
-            self.complete_if_all_joined(step);
+            if was_member {
+                // It grew past the group's bytes, whatever the group's state.
+                self.rebalance_or_complete(step);
+            } else {
+                self.complete_if_all_joined(step);
+            }
             return;
         }
         if !self.supports(&request.protocol_type, &request.protocols) {

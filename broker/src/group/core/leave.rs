@@ -59,7 +59,7 @@ impl Group {
                 });
                 self.state = State::Dead;
                 self.pending_joins.clear();
-                let token = self.append(step, records, Then::Delete);
+                let token = self.forget(step, records, Then::Delete);
                 step.reply_after(Some(token), to, Reply::DeleteGroup(ErrorCode::None));
             }
             State::PreparingRebalance { .. }
@@ -70,10 +70,13 @@ impl Group {
         }
     }
 
-    /// The write of a deletion has ended; the shard removes what is dead.
-    pub(super) fn deleted(&mut self, result: Result<(), ErrorCode>) {
-        if result.is_err() {
-            self.state = State::Empty;
+    /// The last write of a deletion has ended; the shard removes what is dead. Where that write or
+    /// one before it never reached the log, the group stays with what is left of it.
+    pub(super) fn deleted(&mut self, placed: bool) -> Result<(), ErrorCode> {
+        if placed && self.offsets.is_empty() {
+            return Ok(());
         }
+        self.state = State::Empty;
+        Err(ErrorCode::CoordinatorNotAvailable)
     }
 }

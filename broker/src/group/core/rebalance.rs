@@ -281,6 +281,8 @@ impl Group {
         result: Result<(), ErrorCode>,
     ) {
         self.writes -= 1;
+        // A write that timed out has its place in the log, where the next start finds it.
+        let placed = matches!(result, Ok(()) | Err(ErrorCode::RequestTimedOut));
         for record in write.records.iter() {
             match record {
                 Record::Offset {
@@ -296,15 +298,15 @@ impl Group {
                             self.unsettled.remove(&key);
                         }
                     }
-                    if result.is_ok() {
+                    if placed {
                         self.set_offset(topic, *partition, value.clone());
                     }
                 }
-                Record::Group { value, .. } if result.is_ok() => self.persisted = value.is_some(),
+                Record::Group { value, .. } if placed => self.persisted = value.is_some(),
                 Record::Group { .. } => {}
             }
         }
-        let result = result.map_err(told);
+        let mut result = result.map_err(told);
         if let Err(error) = result {
             info!(
                 group = self.id,
@@ -316,7 +318,7 @@ impl Group {
             Then::Nothing => {}
             Then::Stabilise { assignments } => self.stabilise(step, token, assignments, result),
             Then::Replace(replaced) => self.replaced(step, replaced, result),
-            Then::Delete => self.deleted(result),
+            Then::Delete => result = result.and(self.deleted(placed)),
         }
         for (to, reply) in write.replies {
             match result {

@@ -11,7 +11,8 @@
 //! commit a t-0=5:metadata   OffsetCommit; `commit - t-0=5` without a group's member
 //! delete-offsets t-0        delete    topic-deleted t      settle
 //! +500                      time passes, deadline by deadline
-//! hold / ack / fail ERROR   stop acking writes at once; end the oldest write
+//! hold / ack / fail ERROR   stop acking writes at once; end the oldest write, which a time-out
+//!                           leaves in the log
 //! restart                   a new shard from what was acked
 //! show                      the group
 //! ```
@@ -317,7 +318,7 @@ impl Bench {
 
     pub(super) fn end_write(&mut self, result: Result<(), ErrorCode>) {
         let (token, records) = self.writes.pop_front().expect("a write is under way");
-        if result.is_ok() {
+        if matches!(result, Ok(()) | Err(ErrorCode::RequestTimedOut)) {
             self.log.extend(records.iter().cloned());
         }
         let actions = self.shard.on(self.now, Event::Written(token, result));

@@ -166,3 +166,64 @@ fn too_much_metadata_is_refused() {
         "#]],
     );
 }
+
+#[test]
+fn a_member_that_outgrows_its_group_is_out_and_the_others_go_on() {
+    let config = Config {
+        member_metadata_bytes_max: 40,
+        group_metadata_bytes_max: 30,
+        ..Config::default()
+    };
+    check_with(
+        config,
+        "join a v0 p=x:0123456789
+         join b v0 p=x:0123456789
+         +6000
+         sync a a=x b=y
+         sync b
+         join a p=x:01234567890123456789
+         beat b
+         join c v0 p=x:0123456789
+         join b p=x:0123456789
+         sync c
+         join b p=x:01234567890123456789
+         join c p=x:0123456789
+         sync c c=z
+         join c p=x:012345678901234567890123456789
+         show",
+        &expect![[r#"
+            join a v0 p=x:0123456789
+            join b v0 p=x:0123456789
+            +6000
+                a: joined 1 by x as a#1 led by a#1 [a#10123456789 b#20123456789]
+                b: joined 1 by x as b#2 led by a#1 []
+            sync a a=x b=y
+                log: group=1[a#1=x b#2=y]
+                a: assigned "x"
+            sync b
+                b: assigned "y"
+            join a p=x:01234567890123456789
+                a: GROUP_MAX_SIZE_REACHED ""
+            beat b
+                b: REBALANCE_IN_PROGRESS
+            join c v0 p=x:0123456789
+            join b p=x:0123456789
+                b: joined 2 by x as b#2 led by b#2 [b#20123456789 c#40123456789]
+                c: joined 2 by x as c#4 led by b#2 []
+            sync c
+            join b p=x:01234567890123456789
+                b: GROUP_MAX_SIZE_REACHED ""
+                c: REBALANCE_IN_PROGRESS
+            join c p=x:0123456789
+                c: joined 3 by x as c#4 led by c#4 [c#40123456789]
+            sync c c=z
+                log: group=3[c#4=z]
+                c: assigned "z"
+            join c p=x:012345678901234567890123456789
+                c: GROUP_MAX_SIZE_REACHED ""
+                log: group=4[]
+            show
+                Empty 4
+        "#]],
+    );
+}

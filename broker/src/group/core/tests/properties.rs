@@ -39,6 +39,7 @@ fn command() -> impl Strategy<Value = String> {
             "NOT_ENOUGH_REPLICAS",
             "KAFKA_STORAGE_ERROR",
             "MESSAGE_TOO_LARGE",
+            "REQUEST_TIMED_OUT",
         ][..],
     );
     prop_oneof![

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::bench::{check, check_with};
+use super::bench::{Bench, check, check_with};
 use crate::group::core::Config;
 
 const DAY_MS: i64 = 86_400_000;
@@ -86,7 +86,7 @@ fn a_commit_is_seen_when_the_log_has_it() {
          ack
          show
          ack
-         fail REQUEST_TIMED_OUT
+         fail NOT_ENOUGH_REPLICAS
          show
          settle",
         &expect![[r#"
@@ -105,7 +105,7 @@ fn a_commit_is_seen_when_the_log_has_it() {
                 Empty 0 t-0:1""
             ack
                 settle: NONE
-            fail REQUEST_TIMED_OUT
+            fail NOT_ENOUGH_REPLICAS
                 -: COORDINATOR_NOT_AVAILABLE COORDINATOR_NOT_AVAILABLE
             show
                 Empty 0 t-0:1""
@@ -518,4 +518,110 @@ fn a_rebalance_that_a_restart_interrupts_goes_back_to_the_last_generation() {
                 Empty 2
         "#]],
     );
+}
+
+#[test]
+fn a_write_that_timed_out_is_in_memory_as_it_is_in_the_log() {
+    check(
+        "hold
+         commit - t-0=1
+         ack
+         commit - t-0=2
+         fail REQUEST_TIMED_OUT
+         show
+         restart
+         show
+         delete
+         fail REQUEST_TIMED_OUT
+         show
+         restart
+         show",
+        &expect![[r#"
+            hold
+            commit - t-0=1
+                log: t-0=1
+            ack
+                -: NONE
+            commit - t-0=2
+                log: t-0=2
+            fail REQUEST_TIMED_OUT
+                -: COORDINATOR_NOT_AVAILABLE
+            show
+                Empty 0 t-0:2""
+            restart
+            show
+                Empty 0 t-0:2""
+            delete
+                log: t-0=X group=X
+            fail REQUEST_TIMED_OUT
+                delete: COORDINATOR_NOT_AVAILABLE
+            show
+                no group
+            restart
+            show
+                no group
+        "#]],
+    );
+}
+
+#[test]
+fn a_large_group_is_forgotten_in_several_writes() {
+    let mut bench = Bench::new(Config::default());
+    bench.hold = true;
+    let offsets: String = (0..1_000).map(|at| format!(" t-{at}=1")).collect();
+    let writes = |bench: &Bench| -> Vec<usize> {
+        let lengths = bench.writes.iter().map(|(_, records)| records.len());
+        lengths.collect()
+    };
+    for end in ["delete", "topic-deleted t", "+604800000"] {
+        bench.run(&format!("commit -{offsets}"));
+        bench.run("ack");
+        bench.run(end);
+        let records = writes(&bench).iter().sum::<usize>();
+        assert!(writes(&bench).len() > 2, "{end}: {:?}", writes(&bench));
+        assert!((1_000..=1_001).contains(&records), "{end}");
+        while !bench.writes.is_empty() {
+            bench.run("ack");
+        }
+        assert!(
+            bench
+                .shard
+                .group("g")
+                .is_none_or(|group| group.offsets().is_empty()),
+            "{end}"
+        );
+    }
+}
+
+#[test]
+fn a_deletion_that_fails_half_way_is_no_success() {
+    let mut bench = Bench::new(Config::default());
+    bench.hold = true;
+    let offsets: String = (0..1_000).map(|at| format!(" t-{at}=1")).collect();
+    bench.run(&format!("commit -{offsets}"));
+    bench.run("ack");
+    bench.out.clear();
+    bench.run("delete");
+    bench.run("fail NOT_ENOUGH_REPLICAS");
+    while !bench.writes.is_empty() {
+        bench.run("ack");
+    }
+    assert!(
+        bench.out.ends_with("delete: COORDINATOR_NOT_AVAILABLE\n"),
+        "{}",
+        bench.out
+    );
+    let left = bench
+        .shard
+        .group("g")
+        .expect("some offsets are left")
+        .offsets()
+        .clone();
+    assert!((1..1_000).contains(&left["t"].len()));
+    assert_eq!(bench.replayed().group("g").unwrap().offsets(), &left);
+    bench.run("delete");
+    while !bench.writes.is_empty() {
+        bench.run("ack");
+    }
+    assert!(bench.shard.group("g").is_none() && bench.replayed().group("g").is_none());
 }
