@@ -58,10 +58,25 @@ impl fmt::Debug for Health {
     }
 }
 
-/// The same error with the operation and the path in its words; its kind stays.
+/// The same error with the operation and the path in its words; its kind stays, but that a quota which is used up is a
+/// full disk: both are over when something is deleted.
 pub(crate) fn named(what: &str, path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("cannot {what} {}: {error}", path.display()),
-    )
+    let kind = match error.kind() {
+        io::ErrorKind::QuotaExceeded => io::ErrorKind::StorageFull,
+        kind => kind,
+    };
+    io::Error::new(kind, format!("cannot {what} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_that_is_used_up_counts_as_a_full_disk() {
+        let quota = io::Error::from(rustix::io::Errno::DQUOT);
+        let told = named("reserve room for", Path::new("/log"), &quota);
+        assert_eq!(told.kind(), io::ErrorKind::StorageFull);
+        assert!(told.to_string().contains("quota"), "{told}");
+    }
 }

@@ -127,11 +127,13 @@ impl Disk for RealDisk {
         self.shared.health.check()?;
         let result = fs::rename(from, to);
         match result {
-            // Neither is final: nothing was renamed, and with room it may be tried again.
+            // None is final: nothing was renamed, and with room it may be tried again.
             Err(error)
                 if matches!(
                     error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::StorageFull
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::StorageFull
+                        | io::ErrorKind::QuotaExceeded
                 ) =>
             {
                 Err(named("rename", from, &error))
