@@ -22,6 +22,10 @@ pub enum NodeError {
     },
     #[error("cannot open the coordination service's files: {0}")]
     CoordFiles(Arc<StorageError>),
+    #[error(
+        "no room for the coordination service's files: {0}; free some space on that disk, or raise the quota"
+    )]
+    CoordNoRoom(Arc<str>),
     #[error("the coordination service: {0}")]
     Coord(CoordError),
     #[error(transparent)]
@@ -42,8 +46,10 @@ pub enum NodeError {
 
 impl From<CoordError> for NodeError {
     fn from(error: CoordError) -> Self {
-        let CoordError::Storage(storage) = error else {
-            return Self::Coord(error);
+        let storage = match error {
+            CoordError::Storage(storage) => storage,
+            CoordError::DiskFull(reason) => return Self::CoordNoRoom(reason),
+            other => return Self::Coord(other),
         };
         match &*storage {
             StorageError::InUse { path } => Self::InUse { path: path.clone() },

@@ -129,3 +129,62 @@ async fn a_real_disk_brings_everything_back() {
     }
     assert_eq!(children.len(), 240);
 }
+
+#[tokio::test]
+async fn a_node_that_crashes_over_and_over_does_not_pile_up_log_files() {
+    let mut disk = SimulatedDisk::new(1);
+    let logs = |disk: &SimulatedDisk| {
+        let names = disk_names(disk).into_iter();
+        names.filter(|name| name.starts_with("log.")).count()
+    };
+    let snapshots = |disk: &SimulatedDisk| {
+        let names = disk_names(disk).into_iter();
+        names.filter(|name| name.starts_with("snapshot.0")).count()
+    };
+    disk.create_dir_all(Path::new(DIR)).unwrap();
+    let (mut most, mut starts) = (0, 0);
+    for _ in 0..2 * storage::FILES_MAX {
+        let before = snapshots(&disk);
+        let (coord, handle) = start_with(&disk, CoordConfig::default());
+        session(&handle).await;
+        starts += 1;
+        // The start after so many others takes a snapshot, and what that makes superfluous goes.
+        let deadline = Instant::now() + std::time::Duration::from_secs(30);
+        while starts > storage::FILES_MAX + 1 && (snapshots(&disk) == before || logs(&disk) > 3) {
+            assert!(Instant::now() < deadline, "the log files are not purged");
+            tokio::task::yield_now().await;
+        }
+        if snapshots(&disk) > before {
+            starts = 0;
+        }
+        most = most.max(logs(&disk));
+        let left = disk.crash();
+        coord.stop();
+        disk = left;
+    }
+    assert_eq!(snapshots(&disk), 1);
+    assert!(most < storage::FILES_MAX + 3, "{most}");
+}
+
+#[tokio::test]
+async fn a_start_without_room_says_so_and_succeeds_when_there_is_some() {
+    let disk = SimulatedDisk::new(1);
+    let (coord, handle) = start_with(&disk, CoordConfig::default());
+    session(&handle)
+        .await
+        .create("/a", "", Persistent)
+        .await
+        .unwrap();
+    let left = disk.crash();
+    drop(coord);
+    left.set_faults(disk::Faults {
+        space: Some(1),
+        ..disk::Faults::default()
+    });
+    let config = CoordConfig::default;
+    let refused = Coord::start(left.clone(), Path::new(DIR), config()).err();
+    assert!(matches!(refused, Some(CoordError::DiskFull(_))));
+    left.set_faults(disk::Faults::default());
+    let (_coord, handle) = start_with(&left, config());
+    assert!(session(&handle).await.exists("/a").is_some());
+}

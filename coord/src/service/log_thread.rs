@@ -54,8 +54,9 @@ impl<D: Disk> LogThread<D> {
                     }
                     LogCommand::Roll => self.commit(&mut group).and_then(|()| self.log.roll()),
                     LogCommand::Stop => {
-                        if let Err(error) = self.commit(&mut group) {
-                            self.events.push(Event::Failed(Arc::new(error)));
+                        let done = self.commit(&mut group).and_then(|()| self.log.seal());
+                        if let Err(error) = done {
+                            tracing::warn!("the transaction log was not closed: {error}");
                         }
                         return;
                     }

@@ -92,13 +92,20 @@ pub struct Coord {
 impl Coord {
     /// Opens the folder (making it if need be), brings the tree back, enters a new epoch and, as its first
     /// transaction, closes the sessions that this member's previous run left. All that is done when this returns; it
-    /// blocks for as long as it takes to read the log.
+    /// blocks for as long as it takes to read the log. It needs a little room on the disk; without it
+    /// [`CoordError::DiskFull`] is returned, and nothing was lost.
     pub fn start<D: Disk>(
         disk: D,
         dir: &Path,
         config: CoordConfig,
     ) -> Result<(Coord, Handle), CoordError> {
-        let failed = |error: StorageError| CoordError::Storage(Arc::new(error));
+        let failed = |error: StorageError| {
+            if error.is_full() {
+                CoordError::DiskFull(error.to_string().into())
+            } else {
+                CoordError::Storage(Arc::new(error))
+            }
+        };
         let Opened {
             mut tree,
             mut log,
@@ -138,7 +145,8 @@ impl Coord {
             core.close_first(now, &txn);
         }
         tracing::info!(
-            "the coordination service is up in epoch {epoch}, after transaction {last} ({replayed} replayed), with {} znodes",
+            "the coordination service is up in epoch {epoch}, after transaction {last} ({} replayed), with {} znodes",
+            replayed.txns,
             tree.node_count()
         );
 
@@ -146,7 +154,11 @@ impl Coord {
         let commands = Arc::new(Inbox::new());
         let snapshots = Arc::new(Inbox::new());
         let stopping = Arc::new(AtomicBool::new(false));
-        let busy = Arc::new(AtomicBool::new(false));
+        let crowded = replayed.files > storage::FILES_MAX;
+        if crowded {
+            snapshots.push(SnapshotCommand::Take);
+        }
+        let busy = Arc::new(AtomicBool::new(crowded));
         let shared = Arc::new(Shared::new(tree, Arc::clone(&events)));
         let keep = config.snapshots_kept.max(1);
         let dir: PathBuf = dir.to_owned();
@@ -176,7 +188,7 @@ impl Coord {
             config,
             started,
             stopping: false,
-            since_snapshot: (replayed, 0),
+            since_snapshot: (replayed.txns, 0),
         };
         let log_thread = spawn("coord-log", move || log_thread.run())?;
         let snapshot_thread = spawn("coord-snapshot", move || snapshot_thread.run())?;

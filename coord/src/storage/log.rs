@@ -15,6 +15,8 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The file grows by its own length within these bounds, so that a small service takes little room.
 const GROWTH_MIN: u64 = 64 << 10;
 const GROWTH_MAX: u64 = 4 << 20;
+/// More files than this, and a start takes a snapshot to be rid of them. Each start leaves one or two.
+pub(crate) const FILES_MAX: usize = 64;
 
 /// One transaction to append: its zxid and its encoding.
 pub(crate) type Entry = (Zxid, Vec<u8>);
@@ -26,6 +28,8 @@ pub(crate) struct Log<D: Disk> {
     file: Option<OpenLog<D::File>>,
     /// The last transaction written.
     last: Zxid,
+    /// Whether the newest file holds records.
+    open_end: bool,
     frames: Vec<u8>,
 }
 
@@ -42,12 +46,13 @@ struct OpenLog<F> {
 impl<D: Disk> Log<D> {
     /// A log that goes on after `last` in a new file, which appears with the first append: what an earlier run left
     /// is never written to again.
-    pub(super) fn new(disk: D, dir: PathBuf, last: Zxid) -> Log<D> {
+    pub(super) fn new(disk: D, dir: PathBuf, last: Zxid, open_end: bool) -> Log<D> {
         Log {
             disk,
             dir,
             file: None,
             last,
+            open_end,
             frames: Vec::new(),
         }
     }
@@ -75,6 +80,7 @@ impl<D: Disk> Log<D> {
         let reserved = open.reserve(needed);
         let open = self.file.insert(open);
         reserved?;
+        self.open_end = true;
         self.frames.clear();
         for (zxid, payload) in entries {
             frame(&mut self.frames, *zxid, open.synced, payload);
@@ -106,6 +112,18 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
+    /// Ends the log with an empty file, which vouches for all before it: what cannot be read there afterwards is
+    /// damage and no torn write. All that was appended must be synced, and nothing may be appended after.
+    pub(crate) fn seal(&mut self) -> Result<(), StorageError> {
+        self.roll()?;
+        if self.open_end {
+            self.file = Some(self.create(Zxid(self.last.0 + 1))?);
+            self.roll()?;
+            self.open_end = false;
+        }
+        Ok(())
+    }
+
     fn create(&self, first: Zxid) -> Result<OpenLog<D::File>, StorageError> {
         let path = self.dir.join(log_name(first));
         // A file of this name can only be one whose creation a full disk stopped.
@@ -129,15 +147,12 @@ impl<D: Disk> Log<D> {
     }
 
     /// Removes the snapshots but the newest `keep`, and the log files that the oldest kept one makes superfluous.
+    /// While there are fewer, the log is kept whole, unless it has come to be of many files.
     pub(crate) fn purge(disk: &D, dir: &std::path::Path, keep: usize) -> Result<(), StorageError> {
         let names = names(disk, dir)?;
         let dropped = names.snapshots.len().saturating_sub(keep);
-        let Some(oldest) = names
-            .snapshots
-            .get(dropped)
-            .copied()
-            .filter(|_| names.snapshots.len() >= keep)
-        else {
+        let spares = names.snapshots.len() >= keep || names.logs.len() > FILES_MAX;
+        let Some(oldest) = names.snapshots.get(dropped).filter(|_| spares) else {
             return Ok(());
         };
         let mut gone: Vec<String> = names.snapshots[..dropped]

@@ -15,6 +15,8 @@ mod recovery;
 mod snapshot;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;
@@ -24,7 +26,7 @@ use disk::Disk;
 pub(crate) use codec::encode_txn;
 pub(crate) use epochs::Epochs;
 pub use error::StorageError;
-pub(crate) use log::{Entry, Log};
+pub(crate) use log::{Entry, FILES_MAX, Log};
 pub(crate) use recovery::{Opened, open};
 pub(crate) use snapshot::{SnapshotWriter, TEMPORARY};
 

@@ -6,7 +6,7 @@ use disk::{Disk, DiskFile, Open, read_range};
 
 use super::error::StorageError;
 use super::log::Log;
-use super::record::{HEADER_LEN, holds_records, parse_header, scan};
+use super::record::{HEADER_LEN, never_held_records, parse_header, scan};
 use super::snapshot::{self, Loaded, TEMPORARY};
 use super::{Epochs, Names, log_name, names, torn_name};
 use crate::Zxid;
@@ -20,10 +20,19 @@ pub(crate) struct Opened<D: Disk> {
     pub(crate) log: Log<D>,
     /// The epochs of the earlier runs.
     pub(crate) epochs: Epochs,
-    /// Transactions replayed from the log: those after the snapshot.
-    pub(crate) replayed: usize,
+    /// What was read of the log after the snapshot.
+    pub(crate) replayed: Replayed,
     /// Held while the service runs.
     pub(crate) lock: D::Lock,
+}
+
+/// How much log a start had to read.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    pub(crate) txns: usize,
+    pub(crate) files: usize,
+    /// Whether the last file holds records, and so no later one vouches for their being whole.
+    open_end: bool,
 }
 
 /// Opens a folder, making it if need be, and brings back what is in it.
@@ -44,15 +53,22 @@ pub(crate) fn open<D: Disk>(disk: &D, dir: &Path) -> Result<Opened<D>, StorageEr
     }
     let names = names(disk, dir)?;
     let Loaded { mut tree, reached } = newest_sound_snapshot(disk, dir, &names);
-    let replayed = replay(disk, dir, &names.logs, &mut tree)?;
-    if tree.applied() < reached {
+    // What a snapshot holds was committed, so the log must get there, also past a snapshot that cannot be read.
+    let floor = reached.max(names.snapshots.last().copied().unwrap_or_default());
+    let replayed = replay(disk, dir, &names.logs, floor, &mut tree)?;
+    if tree.applied() < floor {
         return Err(StorageError::Missing {
             path: dir.to_owned(),
             after: tree.applied(),
-            before: reached,
+            before: floor,
         });
     }
-    let log = Log::new(disk.clone(), dir.to_owned(), tree.applied());
+    let log = Log::new(
+        disk.clone(),
+        dir.to_owned(),
+        tree.applied(),
+        replayed.open_end,
+    );
     Ok(Opened {
         tree,
         log,
@@ -77,14 +93,16 @@ fn newest_sound_snapshot<D: Disk>(disk: &D, dir: &Path, names: &Names) -> Loaded
     }
 }
 
+/// Applies the log to the tree, which must reach `floor`. Nothing is cut unless it does.
 fn replay<D: Disk>(
     disk: &D,
     dir: &Path,
     logs: &[Zxid],
+    floor: Zxid,
     tree: &mut Tree,
-) -> Result<usize, StorageError> {
+) -> Result<Replayed, StorageError> {
     let base = tree.applied();
-    let mut replayed = 0;
+    let mut replayed = Replayed::default();
     // What the files so far have reached, once the first that matters was found.
     let mut reached: Option<Zxid> = None;
     for (index, first) in logs.iter().enumerate() {
@@ -102,8 +120,8 @@ fn replay<D: Disk>(
         file.drop_cache()?;
         let head = read_range(&file, 0, HEADER_LEN as usize)?;
         let Some(previous) = parse_header(&head, &path)? else {
-            if is_last && !holds_records(&file)? {
-                // A crash came between the file's name and its header: nothing was ever in it.
+            if is_last && never_held_records(&file)? {
+                // A crash came between the file's name and its header.
                 drop(file);
                 disk.remove(&path)?;
                 disk.sync_dir(dir)?;
@@ -128,12 +146,21 @@ fn replay<D: Disk>(
         let end = scan(&file, &path, previous, &mut |txn| {
             if txn.zxid > base {
                 tree.apply(&txn);
-                replayed += 1;
+                replayed.txns += 1;
             }
         })?;
-        if end.garbage_end > end.position && !is_last {
+        replayed.files += 1;
+        replayed.open_end = end.records > 0;
+        let evidence = if !is_last {
+            Some("another file follows".to_owned())
+        } else if end.last < floor {
+            Some(format!("a snapshot reaches up to {floor}"))
+        } else {
+            None
+        };
+        if let Some(evidence) = evidence.filter(|_| end.garbage_end > end.position) {
             let reason = format!(
-                "the record after transaction {} is damaged, and another file follows",
+                "the record after transaction {} is damaged, and {evidence}",
                 end.last
             );
             return Err(StorageError::Corrupt {
@@ -142,7 +169,7 @@ fn replay<D: Disk>(
                 reason,
             });
         }
-        if is_last {
+        if is_last && end.last >= floor {
             if end.garbage_end > end.position {
                 set_aside(disk, dir, *first, &file, end.position, end.garbage_end)?;
             }
@@ -168,7 +195,7 @@ fn set_aside<D: Disk>(
     let path = dir.join(torn_name(first));
     let torn = read_range(file, from, (to - from) as usize)?;
     tracing::warn!(
-        "{} ends in a torn write at byte {from}, which was never acknowledged: {} bytes are cut and kept in {}",
+        "{} cannot be read from byte {from} on, which may be a torn write that was never acknowledged: {} bytes are cut and kept in {}",
         log_name(first),
         torn.len(),
         path.display()
