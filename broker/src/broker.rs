@@ -62,6 +62,7 @@ pub struct Broker {
     address: SocketAddr,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    listening: JoinHandle<()>,
     maintenance: JoinHandle<()>,
     pool: SyncPool,
 }
@@ -158,12 +159,13 @@ impl Broker {
         inner.adopt(first);
         tasks.spawn(follow(Arc::clone(&inner), follower));
         let maintenance = tokio::spawn(maintain(Arc::clone(&inner), stop.clone()));
-        tasks.spawn(net::listen(Arc::clone(&inner), listener, stop));
+        let listening = tokio::spawn(net::listen(Arc::clone(&inner), listener, stop));
         Ok(Self {
             inner,
             address,
             stopping,
             tasks,
+            listening,
             maintenance,
             pool,
         })
@@ -181,6 +183,9 @@ impl Broker {
     /// Ends all connections, syncs and closes every log, and marks the folder clean.
     pub async fn stop(mut self) {
         let _ = self.stopping.send(true);
+        if let Err(error) = self.listening.await {
+            tracing::error!("the listener: {error}");
+        }
         self.tasks.shutdown().await;
         // Waited for rather than aborted: what runs on a thread cannot be, and nothing of it may
         // come after the logs are closed.

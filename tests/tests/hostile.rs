@@ -243,6 +243,29 @@ fn clients_that_announce_much_and_send_little_starve_nobody() {
 }
 
 #[test]
+fn whole_requests_that_wait_behind_a_long_poll_are_held_within_the_budget() {
+    const CLIENTS: usize = 24;
+    let folder = tempfile::tempdir().unwrap();
+    let node = node_with_topic(&folder);
+    // Metadata waits until the poll before it is answered, with all of its bytes.
+    let waits = frame(3, 1, &vec![0; 20 << 20]);
+    let mut crowd: Vec<Connection> = (0..CLIENTS).map(|_| node.connect()).collect();
+    for client in &mut crowd {
+        client.send(&fetch_request(TOPIC, 0, 0, 600_000)).unwrap();
+        // Whoever is cut off to make room may not get to the end of this.
+        let _ = client.socket().write_all(&waits);
+    }
+    let mut good = node.connect();
+    wait::until("the first of them is cut off", || {
+        let logged = node.spec().logged();
+        logged.contains("queued.max.request.bytes").then_some(())
+    });
+    let resident = node.resident();
+    assert!(resident < 420 * MIB, "{resident} bytes are resident");
+    good.must_produce(TOPIC, 0, plain(&["served"]));
+}
+
+#[test]
 fn a_client_that_reads_no_answers_holds_up_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let node = node_with_topic(&folder);

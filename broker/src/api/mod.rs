@@ -26,6 +26,7 @@ use crate::broker::Inner;
 use crate::net::{Answer, Client};
 
 pub(crate) use fetch::Sessions;
+pub(crate) use produce::Unacknowledged;
 
 /// What every request of a connection has in common.
 pub(crate) struct Context<'a> {

@@ -1,7 +1,8 @@
-//! Produce: batches into logs. The reader of the connection checks and appends; the
-//! answer waits, in its order, until what was appended is as safe as was asked for.
+//! Produce: batches into logs. The connection checks and appends as it reads; the answer
+//! waits, in its order, until what was appended is as safe as was asked for.
 
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +12,11 @@ use protocol::api::produce::{
 };
 use protocol::{ApiKey, ErrorCode, Str, encode_response};
 
+use tokio::time::Instant;
+
 use super::Context;
 use crate::metadata::{PartitionInfo, Topic};
-use crate::net::Answer;
+use crate::net::{Answer, Outgoing};
 use crate::partition::{self, Acks, Placed, Refusal, Waiter};
 use crate::time::now_ms;
 
@@ -79,14 +82,14 @@ pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> Answer {
             None => Answer::Nothing,
         };
     }
-    let Append { waiting, .. } = append;
-    answer_when_safe(
-        context,
+    let limit = Duration::from_millis(request.timeout_ms.max(0) as u64);
+    Answer::WhenSafe(Unacknowledged {
         response,
-        request.acks,
-        request.timeout_ms,
-        &waiting,
-    )
+        acks: append.waiting,
+        deadline: (request.acks == -1).then(|| Instant::now() + limit),
+        correlation_id: context.header.correlation_id,
+        version: context.version(),
+    })
 }
 
 struct Append<'a> {
@@ -194,32 +197,36 @@ fn leader(code: ErrorCode, partition: Option<&PartitionInfo>) -> LeaderIdAndEpoc
     }
 }
 
-fn answer_when_safe(
-    context: &Context<'_>,
-    mut response: ProduceResponse,
-    acks: i16,
-    timeout_ms: i32,
-    waiting: &Arc<Acks>,
-) -> Answer {
-    let id = context.header.correlation_id;
-    let version = context.version();
-    let done = waiting.done();
-    let waiting = Arc::clone(waiting);
-    Answer::Later(Box::pin(async move {
-        // Only acks=all has a time-out of its own, as in Kafka.
-        let failed = if acks == -1 {
-            let limit = Duration::from_millis(timeout_ms.max(0) as u64);
-            match tokio::time::timeout(limit, done).await {
-                Ok(failed) => failed,
-                Err(_) => waiting.give_up(),
-            }
-        } else {
-            done.await
-        };
-        let mut places = response
-            .responses
-            .iter_mut()
-            .flat_map(|topic| &mut topic.partition_responses);
+/// A Produce request that is answered once its records are as safe as was asked for.
+pub(crate) struct Unacknowledged {
+    response: ProduceResponse,
+    acks: Arc<Acks>,
+    /// Only acks=all has a time-out of its own, as in Kafka.
+    deadline: Option<Instant>,
+    correlation_id: i32,
+    version: i16,
+}
+
+impl Unacknowledged {
+    /// Ready with the answer when nothing is waited for any more.
+    pub(crate) fn poll(&mut self, context: &mut task::Context<'_>) -> Poll<Outgoing> {
+        self.acks.poll(context).map(|failed| self.answer(&failed))
+    }
+
+    /// When it is time to [`Unacknowledged::give_up`].
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The answer for now: what is not safe yet has timed out.
+    pub(crate) fn give_up(&mut self) -> Outgoing {
+        let failed = self.acks.give_up();
+        self.answer(&failed)
+    }
+
+    fn answer(&mut self, failed: &[(u32, ErrorCode)]) -> Outgoing {
+        let topics = self.response.responses.iter_mut();
+        let mut places = topics.flat_map(|topic| &mut topic.partition_responses);
         let mut passed = 0;
         for (place, code) in failed {
             if let Some(partition) = places.nth((place - passed) as usize) {
@@ -230,6 +237,12 @@ fn answer_when_safe(
             }
             passed = place + 1;
         }
-        encode_response(id, &response, ApiKey::Produce, version).into()
-    }))
+        encode_response(
+            self.correlation_id,
+            &self.response,
+            ApiKey::Produce,
+            self.version,
+        )
+        .into()
+    }
 }

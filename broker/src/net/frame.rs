@@ -2,13 +2,13 @@
 //! what has arrived, never with what was announced.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::limits::{FREE_BYTES, Place};
 
@@ -60,6 +60,9 @@ pub(super) struct Frames {
     earned: usize,
     /// Whether bytes of this connection count against the budget of all.
     holding: bool,
+    /// Bytes of memory behind `buffer`, of which it may show only the rest.
+    allocated: usize,
+    last_frame: Instant,
 }
 
 impl Frames {
@@ -72,6 +75,8 @@ impl Frames {
             timer: Box::pin(tokio::time::sleep(idle_max)),
             earned: 0,
             holding: false,
+            allocated: 0,
+            last_frame: Instant::now(),
         }
     }
 
@@ -85,10 +90,11 @@ impl Frames {
                 self.buffer.advance(4);
                 let frame = self.buffer.split_to(length).freeze();
                 self.earned = self.earned.max(length + 4);
+                self.last_frame = Instant::now();
                 return Ok(Some(frame));
             }
             self.make_room(wanted, place)?;
-            if self.fill(place).await? == 0 {
+            if self.fill().await? == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
                 } else {
@@ -104,9 +110,18 @@ impl Frames {
         if std::mem::take(&mut self.holding) {
             place.release();
         }
-        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BUFFER_MAX {
-            self.buffer = BytesMut::new();
+        if self.allocated > KEPT_BUFFER_MAX {
+            self.shrink();
         }
+    }
+
+    /// Moves what little is buffered into a buffer of the size that a connection begins
+    /// with. What the old one once held stays allocated as long as any of it is in use.
+    fn shrink(&mut self) {
+        let mut small = BytesMut::with_capacity(self.buffer.len().max(BUFFER_MIN));
+        small.extend_from_slice(&self.buffer);
+        self.allocated = small.capacity();
+        self.buffer = small;
     }
 
     /// The announced length of the request at the head of the buffer, once it is there.
@@ -137,49 +152,47 @@ impl Frames {
         let step = missing.min(have.max(self.earned)).max(BUFFER_MIN);
         if have + step > FREE_BYTES {
             self.holding = true;
-            if !place.hold(have + step, Instant::now()) {
+            if !place.hold(have + step, Instant::now().into_std()) {
                 return Err(FrameError::CutOff);
             }
         }
         // Once the requests before are done with, this takes their memory again.
         if self.buffer.capacity() - have < step.min(BUFFER_MIN / 2).max(missing.min(step)) {
             self.buffer.reserve(step);
+            self.allocated = self.allocated.max(self.buffer.capacity());
         }
         Ok(())
     }
 
-    async fn fill(&mut self, place: &Place) -> Result<usize, FrameError> {
+    async fn fill(&mut self) -> Result<usize, FrameError> {
         let within = !self.buffer.is_empty();
         let limit = if within { STALL_MAX } else { self.idle_max };
-        let since = tokio::time::Instant::now();
-        // The timer is touched only when it must ring earlier: most reads leave it alone.
-        if self.timer.deadline() > since + limit {
-            self.timer.as_mut().reset(since + limit);
-        }
-        let large = !within && self.buffer.capacity() > FREE_BYTES;
-        let mut rested = !large;
-        let rest = tokio::time::sleep(if large { REST_AFTER } else { limit });
-        tokio::pin!(rest);
+        let give_up = Instant::now() + limit;
         loop {
+            // A silent connection, or one that sends a byte now and then, keeps no more than
+            // it began with.
+            let large = self.allocated > FREE_BYTES && self.buffer.len() < FREE_BYTES;
+            let rest = large.then(|| self.last_frame + REST_AFTER);
+            let due = rest.map_or(give_up, |rest| rest.min(give_up));
+            // The timer is touched only when it must ring earlier: most reads leave it alone.
+            if self.timer.deadline() > due {
+                self.timer.as_mut().reset(due);
+            }
             tokio::select! {
                 biased;
                 read = self.socket.read_buf(&mut self.buffer) => return Ok(read?),
-                () = place.cut_off() => return Err(FrameError::CutOff),
-                () = &mut rest, if !rested => {
-                    // A silent connection keeps no more than it began with.
-                    self.buffer = BytesMut::with_capacity(BUFFER_MIN);
-                    rested = true;
-                }
                 () = &mut self.timer => {
-                    let due = since + limit;
-                    if tokio::time::Instant::now() >= due {
+                    let now = Instant::now();
+                    self.timer.as_mut().reset(give_up);
+                    if rest.is_some_and(|rest| now >= rest) {
+                        self.shrink();
+                    } else if now >= give_up {
                         return Err(if within {
                             FrameError::Stalled(limit)
                         } else {
                             FrameError::Idle(limit)
                         });
                     }
-                    self.timer.as_mut().reset(due);
                 }
             }
         }

@@ -23,6 +23,8 @@ pub(crate) const FREE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Limits {
     connections_max: usize,
+    /// What sets that bound, for whoever is refused.
+    connections_bound: &'static str,
     connections_per_ip_max: usize,
     unfinished_bytes_max: usize,
     /// The most that one Fetch is answered with, in bytes.
@@ -69,8 +71,18 @@ impl Limits {
         unfinished_bytes_max: usize,
         fetch_bytes_max: usize,
     ) -> Arc<Self> {
+        let descriptors = descriptors_for_connections();
+        let (connections_max, connections_bound) = if descriptors < connections_max {
+            (
+                descriptors,
+                "what the limit of open files leaves to connections",
+            )
+        } else {
+            (connections_max, "max.connections")
+        };
         Arc::new(Self {
             connections_max,
+            connections_bound,
             connections_per_ip_max,
             unfinished_bytes_max,
             fetch_bytes_max,
@@ -82,7 +94,7 @@ impl Limits {
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Place, &'static str> {
         let mut state = self.state.lock();
         if state.connections >= self.connections_max {
-            return Err("max.connections");
+            return Err(self.connections_bound);
         }
         let from_ip = state.by_ip.get(&ip).copied().unwrap_or(0);
         if from_ip >= self.connections_per_ip_max {
@@ -103,6 +115,15 @@ impl Limits {
     pub(crate) fn connections(&self) -> usize {
         self.state.lock().connections
     }
+}
+
+/// Descriptors that connections may take: a quarter of those that the process may open, and
+/// no less than 256, are left to files, so that no crowd of clients keeps a log from rolling.
+fn descriptors_for_connections() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| {
+        limit.saturating_sub((limit / 4).max(256)).max(1) as usize
+    })
 }
 
 impl Place {

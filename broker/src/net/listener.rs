@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::connection;
 use crate::broker::Inner;
@@ -53,17 +54,18 @@ fn bind_one(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Takes connections until the broker stops.
+/// Takes connections until the broker stops, and ends them then.
 pub(crate) async fn listen(
     broker: Arc<Inner>,
     listener: TcpListener,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let seen = stopping.clone();
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            Some(_) = connections.join_next() => continue,
+            _ = stopping.wait_for(|stopping| *stopping) => break,
         };
         let (socket, address) = match accepted {
             Ok(accepted) => accepted,
@@ -78,12 +80,11 @@ pub(crate) async fn listen(
         match broker.limits.admit(address.ip()) {
             Ok(place) => {
                 let _ = socket.set_nodelay(true);
-                tokio::spawn(connection::serve(
+                connections.spawn(connection::serve(
                     Arc::clone(&broker),
                     socket,
                     address,
                     place,
-                    seen.clone(),
                 ));
             }
             Err(limit) => {
@@ -92,4 +93,6 @@ pub(crate) async fn listen(
             }
         }
     }
+    // None of them starts anything more: the logs are about to be closed.
+    connections.shutdown().await;
 }

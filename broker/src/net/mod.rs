@@ -5,8 +5,10 @@ mod connection;
 mod frame;
 mod limits;
 mod listener;
+mod queue;
 mod writer;
 
-pub(crate) use connection::{Answer, Client, Outgoing};
+pub(crate) use connection::Client;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{bind, listen};
+pub(crate) use queue::{Answer, Outgoing};

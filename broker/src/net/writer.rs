@@ -3,7 +3,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use disk::{DiskFile, RealDisk};
@@ -11,9 +10,8 @@ use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::mpsc;
 
-use super::connection::{Answer, Later, Outgoing, Pending};
+use super::queue::Outgoing;
 use crate::broker::Inner;
 use crate::log::LogSlice;
 
@@ -27,67 +25,29 @@ const COPY_MAX: u32 = 16 * 1024;
 /// that serve sockets.
 const PIECE: u64 = 1024 * 1024;
 
-/// Sends answers until the reader is gone or the socket fails.
-pub(super) async fn run(
-    broker: Arc<Inner>,
-    socket: OwnedWriteHalf,
-    mut queue: mpsc::Receiver<Pending>,
-) {
-    let mut writer = Writer {
-        broker,
-        socket,
-        gathered: Vec::new(),
-    };
-    while let Some(first) = queue.recv().await {
-        let mut next = Some(first);
-        while let Some(pending) = next.take() {
-            if let Err(error) = writer.answer(pending).await {
-                tracing::debug!("an answer could not be sent: {error}");
-                return;
-            }
-            next = queue.try_recv().ok();
-        }
-        if writer.flush().await.is_err() {
-            return;
-        }
-    }
-}
-
-struct Writer {
+/// What sends the answers of one connection.
+pub(super) struct Writer {
     broker: Arc<Inner>,
     socket: OwnedWriteHalf,
     gathered: Vec<u8>,
 }
 
 impl Writer {
-    async fn answer(&mut self, pending: Pending) -> io::Result<()> {
-        let Pending {
-            key,
-            started,
-            answer,
-            _under_way,
-        } = pending;
-        let outgoing = match answer {
-            Answer::Now(outgoing) => outgoing,
-            Answer::Later(mut future) => {
-                // What is done already joins the answers gathered so far; for what is not,
-                // they are sent first.
-                match poll_once(&mut future) {
-                    Poll::Ready(outgoing) => outgoing,
-                    Poll::Pending => {
-                        self.flush().await?;
-                        future.await
-                    }
-                }
-            }
-            Answer::Nothing | Answer::Close(_) => return Ok(()),
-        };
-        self.send(outgoing).await?;
-        self.broker.metrics.requests.observe(key, started.elapsed());
-        Ok(())
+    pub(super) fn new(broker: Arc<Inner>, socket: OwnedWriteHalf) -> Self {
+        Self {
+            broker,
+            socket,
+            gathered: Vec::new(),
+        }
     }
 
-    async fn send(&mut self, outgoing: Outgoing) -> io::Result<()> {
+    /// Whether a [`Writer::flush`] would send something.
+    pub(super) fn has_gathered(&self) -> bool {
+        !self.gathered.is_empty()
+    }
+
+    /// Sends an answer, or gathers a small one for the next [`Writer::flush`].
+    pub(super) async fn send(&mut self, outgoing: Outgoing) -> io::Result<()> {
         let bytes = &outgoing.encoded.bytes;
         let mut sent = 0;
         for piece in &outgoing.encoded.pieces {
@@ -115,7 +75,8 @@ impl Writer {
         slice.file().read_exact_at(room, slice.position())
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
+    /// Sends what is gathered.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
         self.write(rustix::net::SendFlags::NOSIGNAL).await
     }
 
@@ -178,12 +139,6 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-fn poll_once(future: &mut Later) -> Poll<Outgoing> {
-    future
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Does `send` as soon as the socket takes something; a client that takes nothing for

@@ -1,15 +1,14 @@
 //! What one Produce request still waits for: a count of partitions whose records are
-//! not yet safe. Partitions complete it from sync threads; the connection's writer
+//! not yet safe. Partitions complete it from sync threads; the connection
 //! awaits it. One small lock and one waker, so that a sync that serves a thousand
 //! requests costs a thousand stores and as many wake-ups as there are connections.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use protocol::error::ErrorCode;
+use smallvec::SmallVec;
 
 /// The acknowledgements that one request waits for.
 #[derive(Debug, Default)]
@@ -20,7 +19,7 @@ pub(crate) struct Acks {
 #[derive(Debug, Default)]
 struct State {
     /// By place in the answer, whether it is still waited for.
-    waiting: Vec<bool>,
+    waiting: SmallVec<[bool; 8]>,
     remaining: usize,
     /// The places in the answer whose append turned out to fail after all.
     failed: Vec<(u32, ErrorCode)>,
@@ -79,28 +78,15 @@ impl Acks {
         state.take_failed()
     }
 
-    /// Completes when every expected partition has; gives the places that failed, in order.
-    pub(crate) fn done(self: &Arc<Self>) -> AcksDone {
-        AcksDone(Arc::clone(self))
+    /// Completes when every expected partition is done; gives the places that failed, in
+    /// order.
+    pub(crate) async fn done(&self) -> Vec<(u32, ErrorCode)> {
+        poll_fn(|context| self.poll(context)).await
     }
-}
 
-impl State {
-    fn take_failed(&mut self) -> Vec<(u32, ErrorCode)> {
-        self.failed.sort_unstable_by_key(|(place, _)| *place);
-        std::mem::take(&mut self.failed)
-    }
-}
-
-/// See [`Acks::done`].
-#[derive(Debug)]
-pub(crate) struct AcksDone(Arc<Acks>);
-
-impl Future for AcksDone {
-    type Output = Vec<(u32, ErrorCode)>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.0.state.lock();
+    /// The same, for who polls many.
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Vec<(u32, ErrorCode)>> {
+        let mut state = self.state.lock();
         if state.remaining == 0 {
             return Poll::Ready(state.take_failed());
         }
@@ -112,16 +98,25 @@ impl Future for AcksDone {
     }
 }
 
+impl State {
+    fn take_failed(&mut self) -> Vec<(u32, ErrorCode)> {
+        self.failed.sort_unstable_by_key(|(place, _)| *place);
+        std::mem::take(&mut self.failed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn it_is_done_when_the_last_partition_is_and_tells_which_failed() {
         let acks = Arc::new(Acks::default());
         acks.expect(0);
         acks.expect(1);
-        let waiting = tokio::spawn(acks.done());
+        let waiter = Arc::clone(&acks);
+        let waiting = tokio::spawn(async move { waiter.done().await });
         acks.complete(1, Err(ErrorCode::KafkaStorageError));
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -147,6 +142,6 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_to_wait_for_is_done_at_once() {
-        assert!(Arc::new(Acks::default()).done().await.is_empty());
+        assert!(Acks::default().done().await.is_empty());
     }
 }

@@ -25,7 +25,7 @@ pub struct Piece {
 }
 
 /// A frame with its 4-byte length in front; `pieces` go between its bytes, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoded {
     /// All of the frame but its pieces.
     pub bytes: Bytes,
