@@ -171,8 +171,8 @@ impl Follower {
             let Some(data) = self.read(&format!("{}/{id}", znodes::BROKER_IDS))? else {
                 continue;
             };
-            let node: BrokerNode = serde_json::from_slice(&data)?;
-            if let Ok(id) = id.parse() {
+            let node = legible::<BrokerNode>(&format!("{}/{id}", znodes::BROKER_IDS), &data);
+            if let (Some(node), Ok(id)) = (node, id.parse()) {
                 view.brokers.insert(
                     id,
                     BrokerInfo {
@@ -184,10 +184,10 @@ impl Follower {
                 );
             }
         }
-        view.controller = match self.read(znodes::CONTROLLER)? {
-            Some(data) => serde_json::from_slice::<ControllerNode>(&data)?.brokerid,
-            None => -1,
-        };
+        let controller = self.read(znodes::CONTROLLER)?;
+        view.controller = controller
+            .and_then(|data| legible::<ControllerNode>(znodes::CONTROLLER, &data))
+            .map_or(-1, |node| node.brokerid);
         Ok(())
     }
 
@@ -354,6 +354,13 @@ impl Follower {
             self.finish_deletion(&name);
         }
     }
+}
+
+/// A znode that somebody broke is as if it were not there: all others must still be read.
+fn legible<T: serde::de::DeserializeOwned>(path: &str, data: &[u8]) -> Option<T> {
+    serde_json::from_slice(data)
+        .map_err(|error| tracing::error!("{path} is passed over, as it does not parse: {error}"))
+        .ok()
 }
 
 fn note_offsets(change: &mut Change, topic: &Topic, before: Option<&Topic>) {

@@ -139,15 +139,21 @@ pub(crate) async fn set_overrides(
     Ok(zxid.0)
 }
 
-/// Deletes a topic; gives the zxid. Until the brokers have removed its folders, a marker
-/// names its id, so that a crash between leaves nobody wondering whose they are.
+/// Deletes the topic of that name and id; gives the zxid. Until the brokers have removed its
+/// folders, a marker names its id, so that a crash between leaves nobody wondering whose they are.
 pub(crate) async fn delete_topic(
     session: &Session,
     reign: Reign,
     name: &str,
     id: Uuid,
 ) -> Result<u64, WriteError> {
-    loop {
+    let path = znodes::topic(name);
+    for _ in 0..TRIES_MAX {
+        let (data, stat) = session.get(&path)?;
+        if serde_json::from_slice::<TopicNode>(&data)?.topic_id != id {
+            // Another topic has the name by now.
+            return Err(WriteError::Missing);
+        }
         let mut ops = vec![reign.check()];
         for index in session.children(&znodes::partitions(name))? {
             let partition = format!("{}/{index}", znodes::partitions(name));
@@ -155,7 +161,7 @@ pub(crate) async fn delete_topic(
             ops.push(Op::delete(partition, None));
         }
         ops.push(Op::delete(znodes::partitions(name), None));
-        ops.push(Op::delete(znodes::topic(name), None));
+        ops.push(Op::delete(path.clone(), Some(stat.version)));
         ops.push(Op::delete(znodes::topic_config(name), None));
         // The marker comes last: by the time its event shows a zxid to those who wait for
         // one, the topic's own events have been seen.
@@ -165,9 +171,22 @@ pub(crate) async fn delete_topic(
             Ok((_, zxid)) => return Ok(zxid.0),
             // The marker of an earlier topic of that name came or went just now.
             Err(error) if error.index == marker => {}
+            // The topic got more partitions just now.
+            Err(error) if error.index > 0 && changed(&error.error) => {}
             Err(error) => return Err(error.into()),
         }
     }
+    Err(WriteError::Conflict)
+}
+
+/// How often a deletion is tried while others change the same topic.
+const TRIES_MAX: u32 = 20;
+
+fn changed(error: &CoordError) -> bool {
+    matches!(
+        error,
+        CoordError::NotEmpty { .. } | CoordError::BadVersion { .. }
+    )
 }
 
 fn mark_deleted(session: &Session, name: &str, id: Uuid) -> Op {
@@ -195,4 +214,71 @@ fn add_partition(ops: &mut Vec<Op>, reign: Reign, name: &str, index: i32, replic
 
 fn create(path: String, data: Vec<u8>) -> Op {
     Op::create(path, data, CreateMode::Persistent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use coord::{Coord, CoordConfig};
+    use disk::SimulatedDisk;
+
+    use super::super::{Registration, register, scaffold};
+    use super::*;
+
+    async fn cluster() -> (Coord, Session, Reign) {
+        let disk = SimulatedDisk::new(1);
+        let started = Coord::start(disk, Path::new("/coord"), CoordConfig::default());
+        let (coord, handle) = started.expect("starts");
+        let session = handle.open_session(Duration::from_secs(6)).await;
+        let session = session.expect("opens");
+        scaffold(&session).await.expect("scaffold");
+        let registration = Registration {
+            id: 1,
+            host: "localhost".into(),
+            port: 9092,
+            rack: None,
+        };
+        let reign = register(&session, &registration).await.expect("register");
+        (coord, session, reign)
+    }
+
+    async fn create(session: &Session, reign: Reign, id: u128) {
+        let id = Uuid::from_u128(id);
+        create_topic(session, reign, "t", id, &[vec![1]], &BTreeMap::new())
+            .await
+            .expect("create");
+    }
+
+    #[tokio::test]
+    async fn a_topic_is_not_deleted_in_the_place_of_an_earlier_one_of_its_name() {
+        let (_coord, session, reign) = cluster().await;
+        let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        create(&session, reign, 1).await;
+        delete_topic(&session, reign, "t", first)
+            .await
+            .expect("delete");
+        create(&session, reign, 2).await;
+        let late = delete_topic(&session, reign, "t", first).await;
+        assert!(matches!(late, Err(WriteError::Missing)), "{late:?}");
+        delete_topic(&session, reign, "t", second)
+            .await
+            .expect("delete");
+    }
+
+    #[tokio::test]
+    async fn a_topic_is_deleted_while_it_gets_more_partitions() {
+        let (_coord, session, reign) = cluster().await;
+        create(&session, reign, 1).await;
+        let added = [vec![1], vec![1]];
+        // They come first, so the deletion finds more than it has read.
+        let (added, deleted) = tokio::join!(
+            add_partitions(&session, reign, "t", 1, &added),
+            delete_topic(&session, reign, "t", Uuid::from_u128(1)),
+        );
+        added.expect("add");
+        deleted.expect("delete");
+        assert!(session.exists(&znodes::topic("t")).is_none());
+    }
 }

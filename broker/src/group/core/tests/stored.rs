@@ -564,17 +564,21 @@ fn a_write_that_timed_out_is_in_memory_as_it_is_in_the_log() {
     );
 }
 
+fn commit_of_a_thousand() -> String {
+    let offsets: Vec<_> = (0..1_000).map(|at| format!("t-{at}=1")).collect();
+    format!("commit - {}", offsets.join(" "))
+}
+
 #[test]
 fn a_large_group_is_forgotten_in_several_writes() {
     let mut bench = Bench::new(Config::default());
     bench.hold = true;
-    let offsets: String = (0..1_000).map(|at| format!(" t-{at}=1")).collect();
     let writes = |bench: &Bench| -> Vec<usize> {
         let lengths = bench.writes.iter().map(|(_, records)| records.len());
         lengths.collect()
     };
     for end in ["delete", "topic-deleted t", "+604800000"] {
-        bench.run(&format!("commit -{offsets}"));
+        bench.run(&commit_of_a_thousand());
         bench.run("ack");
         bench.run(end);
         let records = writes(&bench).iter().sum::<usize>();
@@ -597,8 +601,7 @@ fn a_large_group_is_forgotten_in_several_writes() {
 fn a_deletion_that_fails_half_way_is_no_success() {
     let mut bench = Bench::new(Config::default());
     bench.hold = true;
-    let offsets: String = (0..1_000).map(|at| format!(" t-{at}=1")).collect();
-    bench.run(&format!("commit -{offsets}"));
+    bench.run(&commit_of_a_thousand());
     bench.run("ack");
     bench.out.clear();
     bench.run("delete");
