@@ -1,10 +1,12 @@
 //! DescribeLogDirs: how much each partition takes on disk, and how much is left.
 
-use protocol::ErrorCode;
+use std::collections::{HashMap, HashSet};
+
 use protocol::api::describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeLogDirsResult, DescribeLogDirsTopic,
 };
+use protocol::{ErrorCode, Str};
 
 use super::Context;
 
@@ -14,19 +16,32 @@ pub(super) async fn handle(
 ) -> DescribeLogDirsResponse {
     let view = context.broker.view();
     let storage = &context.broker.storage;
+    let asked = request.topics.map(|asked| {
+        let mut by_topic = HashMap::<Str, HashSet<i32>>::new();
+        for topic in asked {
+            by_topic
+                .entry(topic.topic)
+                .or_default()
+                .extend(topic.partitions);
+        }
+        by_topic
+    });
+    let wanted = |topic: &str, partition: i32| match &asked {
+        None => true,
+        Some(by_topic) => by_topic
+            .get(topic)
+            .is_some_and(|partitions| partitions.contains(&partition)),
+    };
     let mut topics = Vec::new();
     for topic in view.topics() {
-        let asked = request.topics.as_ref().map(|all| {
-            let of = all.iter().filter(|asked| *asked.topic == *topic.name);
-            of.flat_map(|asked| asked.partitions.iter().copied())
-                .collect::<Vec<_>>()
-        });
         let mut partitions = Vec::new();
         for (index, partition) in (0..).zip(&topic.partitions) {
-            let wanted = asked.as_ref().is_none_or(|asked| asked.contains(&index));
-            let Some(local) = partition.local.as_ref().filter(|_| wanted) else {
+            let Some(local) = &partition.local else {
                 continue;
             };
+            if !wanted(&topic.name, index) {
+                continue;
+            }
             if let Ok(size) = local.with_log(|log| log.size_bytes()) {
                 partitions.push(DescribeLogDirsPartition {
                     partition_index: index,

@@ -91,6 +91,8 @@ fn look_up(
             EARLIEST_PENDING_UPLOAD => Ok((-1, log.log_start())),
             MAX_TIMESTAMP => log
                 .max_timestamp_offset()
+                // What is not synced yet may never have been.
+                .map(|found| found.filter(|(_, offset)| *offset < high_watermark))
                 .map(|found| found.unwrap_or((-1, -1))),
             timestamp => log
                 .offset_for_timestamp(timestamp, high_watermark)
