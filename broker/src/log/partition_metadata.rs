@@ -13,27 +13,22 @@ use super::error::LogError;
 
 const FILE: &str = "partition.metadata";
 
-/// The file of a partition's folder.
-pub(super) fn path(dir: &Path) -> PathBuf {
-    dir.join(FILE)
-}
-
-/// Writes the file, unless an earlier run did, and tells which is to be synced: what that run wrote
-/// may not be on disk yet.
-pub(super) fn write<D: Disk>(disk: &D, dir: &Path, topic_id: Uuid) -> io::Result<PathBuf> {
-    let path = path(dir);
+/// Writes the file, if there is none, and tells which is to be synced.
+pub(super) fn write<D: Disk>(disk: &D, dir: &Path, topic_id: Uuid) -> io::Result<Option<PathBuf>> {
+    let path = dir.join(FILE);
     let id = URL_SAFE_NO_PAD.encode(topic_id.as_bytes());
     let text = format!("version: 0\ntopic_id: {id}\n");
     let file = disk.open(&path, Open::Create)?;
-    if disk::read_range(&file, 0, text.len() + 1)? != text.as_bytes() {
-        file.write_with_room(text.as_bytes(), 0)?;
+    if disk::read_range(&file, 0, text.len() + 1)? == text.as_bytes() {
+        return Ok(None);
     }
-    Ok(path)
+    file.write_with_room(text.as_bytes(), 0)?;
+    Ok(Some(path))
 }
 
 /// Reads the topic's id; `None` where there is no file.
 pub(super) fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Uuid>, LogError> {
-    let path = path(dir);
+    let path = dir.join(FILE);
     let text = match disk.read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -224,8 +224,8 @@ impl<D: Disk> Segment<D> {
         Ok(largest)
     }
 
-    /// The first batch's timestamp, if it has one.
-    fn first_timestamp(&mut self, disk: &D) -> Result<Option<i64>, LogError> {
+    /// The timestamp from which segment.ms counts: the first batch's, or when the segment was made.
+    pub(super) fn rolls_from(&mut self, disk: &D) -> Result<i64, LogError> {
         if self.first_timestamp.is_none() && self.size > 0 {
             let reader = self.reader(disk)?;
             let mut scanner = Scanner::new(reader.file(), 0, self.size, LOOKUP);
@@ -233,28 +233,8 @@ impl<D: Disk> Segment<D> {
                 self.first_timestamp = Some(header.max_timestamp);
             }
         }
-        Ok(self.first_timestamp.filter(|&timestamp| timestamp >= 0))
-    }
-
-    /// How long the segment has waited when `next` comes, for `segment.ms`. It is the time between
-    /// records, as in Kafka (`LogSegment.timeWaitedForRoll`): by the clock, each of a run of old
-    /// records would roll. The clock counts only where the first batch has no timestamp.
-    pub(super) fn waited(
-        &mut self,
-        disk: &D,
-        next: &BatchHeader,
-        now_ms: i64,
-    ) -> Result<i64, LogError> {
-        Ok(match self.first_timestamp(disk)? {
-            Some(first) => next.max_timestamp.saturating_sub(first),
-            None => now_ms.saturating_sub(self.created_ms),
-        })
-    }
-
-    /// How long the segment has been there by the clock, if nothing more comes.
-    pub(super) fn rested(&mut self, disk: &D, now_ms: i64) -> Result<i64, LogError> {
-        let first = self.first_timestamp(disk)?.unwrap_or(self.created_ms);
-        Ok(now_ms.saturating_sub(first.max(self.created_ms)))
+        let first = self.first_timestamp.filter(|&timestamp| timestamp >= 0);
+        Ok(first.unwrap_or(self.created_ms))
     }
 
     /// The batch that holds `offset`, or the first after it; `None` past the last batch.
