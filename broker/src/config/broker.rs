@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::definition::{Check, ConfigError, Definition, Kind};
+use super::definition::{Check, ConfigError, Definition, Kind, flag};
 use super::topic::{self, TOPIC_KEYS};
 
 const fn key(
@@ -36,7 +36,7 @@ pub const BROKER_KEYS: &[Definition] = &[
     key("fetch.max.bytes", Kind::Int, "57671680", Check::AtLeast(1024), "The most that one Fetch is answered with, in bytes."),
     key("group.initial.rebalance.delay.ms", Kind::Int, "3000", Check::AtLeast(0), "How long an empty group waits for more members before its first rebalance, in ms."),
     key("group.max.session.timeout.ms", Kind::Int, "1800000", Check::AtLeast(1), "The longest session time-out a group member may ask for, in ms."),
-    key("group.max.size", Kind::Int, "2147483647", Check::AtLeast(1), "The most members of one group."),
+    key("group.max.size", Kind::Int, "10000", Check::Between(1, 10_000), "The most members of one group; Kafka sets no limit."),
     key("group.min.session.timeout.ms", Kind::Int, "6000", Check::AtLeast(1), "The shortest session time-out a group member may ask for, in ms."),
     key("listeners", Kind::String, "", Check::Any, "Where the broker listens."),
     key("log.dirs", Kind::String, "", Check::Any, "The folder that holds the logs."),
@@ -51,7 +51,7 @@ pub const BROKER_KEYS: &[Definition] = &[
     key("offsets.retention.minutes", Kind::Int, "10080", Check::AtLeast(1), "How long an empty group's offsets are kept."),
     key("offsets.topic.num.partitions", Kind::Int, "50", Check::AtLeast(1), "The partitions of __consumer_offsets."),
     key("offsets.topic.replication.factor", Kind::Int, "1", Check::AtLeast(1), "The replicas of __consumer_offsets."),
-    key("offsets.topic.segment.bytes", Kind::Int, "104857600", Check::AtLeast(1), "The segment size of __consumer_offsets."),
+    key("offsets.topic.segment.bytes", Kind::Int, "104857600", Check::AtLeast(1_048_576), "The segment size of __consumer_offsets."),
     key("producer.id.expiration.ms", Kind::Int, "86400000", Check::AtLeast(1), "How long an idle producer's sequence numbers are remembered, in ms."),
     key("queued.max.request.bytes", Kind::Long, "268435456", Check::AtLeast(1_048_576), "The memory that unfinished requests of all connections may take together."),
     key("socket.request.max.bytes", Kind::Int, "104857600", Check::AtLeast(1), "The largest request accepted, in bytes."),
@@ -112,7 +112,7 @@ impl BrokerConfig {
 
     /// The value in force of a boolean broker key.
     pub fn flag(&self, name: &str) -> bool {
-        self.text(name) == "true"
+        flag(self.text(name)).unwrap_or(false)
     }
 
     /// The default that this broker gives a topic's key.
@@ -180,6 +180,31 @@ mod tests {
         let mut config = BrokerConfig::default();
         config.set("log.retention.hours", "2").unwrap();
         assert_eq!(config.topic_default("retention.ms"), "7200000");
+    }
+
+    #[test]
+    fn a_switch_is_read_in_any_case() {
+        let mut config = BrokerConfig::default();
+        config.set("delete.topic.enable", "False").unwrap();
+        assert!(!config.flag("delete.topic.enable"));
+        config.set("delete.topic.enable", " TRUE").unwrap();
+        assert!(config.flag("delete.topic.enable"));
+        config.set("delete.topic.enable", "yes").unwrap_err();
+    }
+
+    #[test]
+    fn limits_that_are_shown_are_the_ones_in_force() {
+        let groups = crate::group::GroupConfig::default();
+        let config = BrokerConfig::default();
+        assert_eq!(
+            config.number("group.max.size"),
+            groups.group_members_max as i64
+        );
+        let mut config = config;
+        config.set("group.max.size", "10001").unwrap_err();
+        config
+            .set("offsets.topic.segment.bytes", "1000")
+            .unwrap_err();
     }
 
     #[test]

@@ -66,6 +66,12 @@ pub enum ConfigError {
     Combination(String),
 }
 
+/// A boolean as Kafka reads it, in any case.
+pub(super) fn flag(value: &str) -> Option<bool> {
+    let is = |word: &str| value.trim().eq_ignore_ascii_case(word);
+    is("true").then_some(true).or(is("false").then_some(false))
+}
+
 impl Definition {
     /// Judges a value for this key.
     pub fn check(&self, value: &str) -> Result<(), ConfigError> {
@@ -76,7 +82,7 @@ impl Definition {
         };
         match self.kind {
             Kind::Boolean => {
-                if !matches!(value, "true" | "false") {
+                if flag(value).is_none() {
                     return Err(bad("Expected value to be either true or false".into()));
                 }
             }

@@ -28,22 +28,18 @@ const fn key(
 }
 
 /// Every key that a topic can be given, by name. Keys of features that Milena does not
-/// have (tiered storage, replication throttles) are absent, so setting one is an error
-/// rather than a promise.
+/// have (tiered storage, replication throttles, levels of compression) are absent, so setting
+/// one is an error rather than a promise. Compaction and elections are not there yet either,
+/// but clients and tools read and set their keys on ordinary topics: those are taken and
+/// shown, and described as without effect.
 #[rustfmt::skip]
 pub const TOPIC_KEYS: &[Definition] = &[
     key("cleanup.policy", Kind::List, "delete", Check::EachOf(&["delete", "compact"]), "log.cleanup.policy",
-        "What happens to old segments: they are deleted by retention, compacted by key, or both."),
-    key("compression.gzip.level", Kind::Int, "-1", Check::Between(-1, 9), "compression.gzip.level",
-        "The level used when compression.type is gzip."),
-    key("compression.lz4.level", Kind::Int, "9", Check::Between(1, 17), "compression.lz4.level",
-        "The level used when compression.type is lz4."),
+        "What happens to old segments: delete removes them by retention; compact alone keeps everything, as there is no compaction yet."),
     key("compression.type", Kind::String, "producer", Check::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "compression.type",
         "How batches are stored; producer keeps what the producer chose."),
-    key("compression.zstd.level", Kind::Int, "3", Check::Between(-131_072, 22), "compression.zstd.level",
-        "The level used when compression.type is zstd."),
     key("delete.retention.ms", Kind::Long, "86400000", Check::AtLeast(0), "log.cleaner.delete.retention.ms",
-        "How long a tombstone of a compacted topic is kept, in ms."),
+        "How long a tombstone of a compacted topic is kept, in ms. Without effect yet: there is no compaction."),
     key("file.delete.delay.ms", Kind::Long, "60000", Check::AtLeast(0), "log.segment.delete.delay.ms",
         "How long a deleted segment's file stays on disk, in ms."),
     key("flush.messages", Kind::Long, "1", Check::AtLeast(1), "log.flush.interval.messages",
@@ -53,7 +49,7 @@ pub const TOPIC_KEYS: &[Definition] = &[
     key("index.interval.bytes", Kind::Int, "4096", Check::AtLeast(0), "log.index.interval.bytes",
         "About how many bytes of log lie between two entries of the offset index."),
     key("max.compaction.lag.ms", Kind::Long, MAX_I64, Check::AtLeast(1), "log.cleaner.max.compaction.lag.ms",
-        "The longest time a record of a compacted topic stays uncompacted, in ms."),
+        "The longest time a record of a compacted topic stays uncompacted, in ms. Without effect yet: there is no compaction."),
     key("max.message.bytes", Kind::Int, "1048588", Check::AtLeast(0), "message.max.bytes",
         "The largest record batch accepted, in bytes, as sent."),
     key("message.timestamp.after.max.ms", Kind::Long, "3600000", Check::AtLeast(0), "log.message.timestamp.after.max.ms",
@@ -63,9 +59,9 @@ pub const TOPIC_KEYS: &[Definition] = &[
     key("message.timestamp.type", Kind::String, "CreateTime", Check::OneOf(&["CreateTime", "LogAppendTime"]), "log.message.timestamp.type",
         "Whether a record carries its producer's time or the time of its append."),
     key("min.cleanable.dirty.ratio", Kind::Double, "0.5", Check::Fraction, "log.cleaner.min.cleanable.ratio",
-        "The share of a compacted log that must be uncompacted before it is compacted."),
+        "The share of a compacted log that must be uncompacted before it is compacted. Without effect yet: there is no compaction."),
     key("min.compaction.lag.ms", Kind::Long, "0", Check::AtLeast(0), "log.cleaner.min.compaction.lag.ms",
-        "The shortest time a record stays uncompacted, in ms."),
+        "The shortest time a record stays uncompacted, in ms. Without effect yet: there is no compaction."),
     key("min.insync.replicas", Kind::Int, "1", Check::AtLeast(1), "min.insync.replicas",
         "How many replicas must have a record before acks=all is answered."),
     key("preallocate", Kind::Boolean, "false", Check::Any, "log.preallocate",
@@ -83,7 +79,7 @@ pub const TOPIC_KEYS: &[Definition] = &[
     key("segment.ms", Kind::Long, "604800000", Check::AtLeast(1), "log.roll.ms",
         "The age at which a segment is sealed though it is not full, in ms."),
     key("unclean.leader.election.enable", Kind::Boolean, "false", Check::Any, "unclean.leader.election.enable",
-        "Whether a replica that is not in sync may lead, which loses records."),
+        "Whether a replica that is not in sync may lead, which loses records. Without effect yet: there are no elections."),
 ];
 
 /// The key of that name.
@@ -204,7 +200,11 @@ pub fn check_overrides(overrides: &BTreeMap<String, String>) -> Result<(), Confi
             })?
             .check(value)?;
     }
-    let number = |name: &str| overrides.get(name).and_then(|v| v.parse::<i64>().ok());
+    let number = |name: &str| {
+        overrides
+            .get(name)
+            .and_then(|v| v.trim().parse::<i64>().ok())
+    };
     if let (Some(min), Some(max)) = (
         number("min.compaction.lag.ms"),
         number("max.compaction.lag.ms"),
@@ -263,6 +263,12 @@ mod tests {
             assert!(error.to_string().contains(name), "{error}");
         }
         check_overrides(&overrides(&[("cleanup.policy", "compact,delete")])).unwrap();
+        check_overrides(&overrides(&[("preallocate", " TRUE")])).unwrap();
+        let lags = [
+            ("min.compaction.lag.ms", " 5"),
+            ("max.compaction.lag.ms", "4"),
+        ];
+        check_overrides(&overrides(&lags)).unwrap_err();
     }
 
     #[test]
