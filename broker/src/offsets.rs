@@ -135,6 +135,10 @@ impl OffsetsLog for OffsetsTopic {
             .is_some_and(|topic| topic.partition(partition).is_some())
     }
 
+    fn has_topic(&self, name: &str) -> bool {
+        self.metadata.view().is_taken(name)
+    }
+
     fn topic_id(&self, name: &str) -> Option<Uuid> {
         self.metadata.view().topic(name).map(|topic| topic.id)
     }

@@ -35,6 +35,9 @@ pub trait OffsetsLog: Send + Sync + 'static {
     /// Whether a topic has this partition.
     fn has_partition(&self, topic: &str, partition: i32) -> bool;
 
+    /// Whether there is a topic of that name, even if it is not served for now.
+    fn has_topic(&self, name: &str) -> bool;
+
     /// A topic's id.
     fn topic_id(&self, name: &str) -> Option<Uuid>;
 

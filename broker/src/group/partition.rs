@@ -2,7 +2,7 @@
 //! wait for it, and the two tasks that serve it, a writer while there is something to write and a
 //! timer. The lock is never held over an await.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -135,16 +135,25 @@ impl<L: OffsetsLog> Partition<L> {
                 "groups have been loaded"
             );
         }
+        // A topic may have been deleted while nobody could write so here. One of its name to come
+        // must not begin at its offsets.
+        let mut gone: BTreeSet<String> = shard
+            .groups()
+            .flat_map(|(_, group)| group.offsets().keys())
+            .filter(|topic| !self.log.has_topic(topic))
+            .cloned()
+            .collect();
         let mut inner = self.inner.lock();
         if inner.phase != Phase::Loading {
             return Ok(());
         }
+        gone.extend(std::mem::take(&mut inner.deleted));
         let now = self.clock.now();
         inner.shard = shard;
         inner.phase = Phase::Active;
         let actions = inner.shard.loaded(now);
         self.act(&mut inner, actions);
-        for topic in std::mem::take(&mut inner.deleted) {
+        for topic in gone {
             let actions = inner.shard.on(now, Event::TopicDeleted(topic));
             self.act(&mut inner, actions);
         }

@@ -78,8 +78,11 @@ impl Follower {
         for name in self.session.children(znodes::TOPICS)? {
             match self.read_topic(&name) {
                 Ok(Some(nodes)) => topics.push((name, nodes)),
-                Ok(None) => {}
-                Err(error) => tracing::error!("topic {name} is not served: {error}"),
+                Ok(None) => view.note_illegible(name),
+                Err(error) => {
+                    tracing::error!("topic {name} is not served: {error}");
+                    view.note_illegible(name);
+                }
             }
         }
         let opened = self.open_all(&topics);

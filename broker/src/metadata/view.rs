@@ -1,7 +1,7 @@
 //! The cluster as requests see it: an immutable picture, swapped whole when the tree
 //! changes, so that a request reads one consistent state without a lock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use protocol::{ErrorCode, Str};
@@ -82,6 +82,8 @@ pub(crate) struct View {
     pub(crate) brokers: BTreeMap<i32, BrokerInfo>,
     topics: HashMap<Arc<str>, Arc<Topic>>,
     names: HashMap<Uuid, Arc<str>>,
+    /// Topics that are there but could not be read, so that none of them is served.
+    illegible: HashSet<String>,
 }
 
 impl View {
@@ -95,6 +97,15 @@ impl View {
 
     pub(crate) fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(name)
+    }
+
+    /// Whether there is a topic of that name, be it one that is not served.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.topics.contains_key(name) || self.illegible.contains(name)
+    }
+
+    pub(crate) fn note_illegible(&mut self, name: String) {
+        self.illegible.insert(name);
     }
 
     pub(crate) fn topic_by_id(&self, id: Uuid) -> Option<&Arc<Topic>> {

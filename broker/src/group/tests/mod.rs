@@ -6,7 +6,7 @@ mod offsets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -45,6 +45,8 @@ struct Memory {
     permits: Semaphore,
     error: Mutex<Option<ErrorCode>>,
     batch_bytes_max: usize,
+    /// Topic `t` has been deleted.
+    deleted: AtomicBool,
 }
 
 const TOPIC_ID: Uuid = Uuid::from_u128(7);
@@ -57,6 +59,7 @@ impl Memory {
     fn taking(batch_bytes_max: usize) -> Arc<Self> {
         Arc::new(Self {
             batch_bytes_max,
+            deleted: AtomicBool::new(false),
             records: Mutex::default(),
             appends: AtomicUsize::new(0),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -126,6 +129,10 @@ impl OffsetsLog for Memory {
 
     fn has_partition(&self, topic: &str, partition: i32) -> bool {
         topic == "t" && (0..3).contains(&partition)
+    }
+
+    fn has_topic(&self, name: &str) -> bool {
+        name == "t" && !self.deleted.load(Ordering::Relaxed)
     }
 
     fn topic_id(&self, name: &str) -> Option<Uuid> {

@@ -283,3 +283,20 @@ async fn a_write_that_is_too_large_for_the_log_fails_alone() {
         assert_eq!(commit.await.unwrap(), expected, "{length}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_was_deleted_unnoticed_takes_its_offsets_along() {
+    let log = Memory::new();
+    let first = coordinator(&log).await;
+    let committed_one = commit(&first, commit_request(None, "t", 0, 1)).await;
+    assert_eq!(committed_one, ErrorCode::None);
+    first.unload(first.partition_for("g"));
+    log.deleted.store(true, Ordering::Relaxed);
+    first.topic_deleted("t");
+
+    let second = coordinator(&log).await;
+    assert_eq!(committed(&second, 0, true).await.0, -1);
+    log.deleted.store(false, Ordering::Relaxed);
+    let third = coordinator(&log).await;
+    assert_eq!(committed(&third, 0, true).await.0, -1);
+}
