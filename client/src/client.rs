@@ -1,7 +1,7 @@
 //! The way to a cluster: a connection to each broker, the metadata, and where requests go.
 //! [`crate::Producer`], [`crate::Consumer`] and [`crate::Admin`] each stand on one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,9 @@ struct Metadata {
     /// What was wrong with wanted topics in the last answer that spoke of them.
     wrong: HashMap<Arc<str>, ErrorCode>,
 }
+
+/// How many partitions topics have.
+pub(crate) type Counts = BTreeMap<Arc<str>, usize>;
 
 /// Requests that may wait long at the broker go over a connection of their own, as answers
 /// come in order.
@@ -207,6 +210,25 @@ impl Client {
         let response = self.send(&request).await?;
         ClientError::check("metadata", response.error_code, None)?;
         Ok(response)
+    }
+
+    /// How many partitions each topic has now; none where it is not there (yet).
+    pub(crate) async fn count_partitions(
+        &self,
+        topics: &BTreeSet<Arc<str>>,
+    ) -> Result<Counts, ClientError> {
+        let asked = topics.iter().cloned().collect();
+        let create = self.inner.config.auto_create_topics;
+        let response = self.fetch_metadata(Some(asked), create).await?;
+        let mut counts: Counts = topics.iter().map(|t| (t.clone(), 0)).collect();
+        for topic in &response.topics {
+            if let Some(name) = topic.name.as_deref()
+                && let Some(count) = counts.get_mut(name)
+            {
+                *count = topic.partitions.len();
+            }
+        }
+        Ok(counts)
     }
 
     /// Fetches metadata of all topics in use. Fails at once when no broker answers.

@@ -76,11 +76,13 @@ impl Coordinator {
         *self.broker.lock() = None;
     }
 
-    /// Sends one request, once, over the connection that is the group's own.
+    /// Sends one request, once. Over [`Lane::Group`] go those that may wait for a rebalance, and
+    /// all else over another: answers come in order, and a commit must not wait for members.
     pub(crate) async fn send<R: Request>(
         &self,
         request: &R,
-        timeout: Option<Duration>,
+        lane: Lane,
+        timeout: Duration,
     ) -> Result<R::Response, ClientError> {
         let known = *self.broker.lock();
         let broker = match known {
@@ -91,9 +93,8 @@ impl Coordinator {
                 found
             }
         };
-        let timeout = timeout.unwrap_or(self.client.config().connection.request_timeout);
         let sent = async {
-            let connection = self.client.connection(broker, Lane::Group)?;
+            let connection = self.client.connection(broker, lane)?;
             let answer = connection.submit_with(request, timeout).await?;
             Ok(answer.await?)
         };
@@ -109,8 +110,9 @@ impl Coordinator {
     ) -> Result<R::Response, ClientError> {
         let subject = format!("group {}", self.group);
         let mut patience = self.client.patience(subject.as_str());
+        let timeout = self.client.config().connection.request_timeout;
         loop {
-            let error = match self.send(request, None).await {
+            let error = match self.send(request, Lane::Common, timeout).await {
                 Err(error) => error,
                 Ok(response) => match ErrorCode::from(code(&response)) {
                     ErrorCode::None => return Ok(response),
@@ -174,7 +176,8 @@ impl Coordinator {
         Ok(committed)
     }
 
-    /// Commits offsets: for each partition the next record to read.
+    /// Commits offsets: for each partition the next record to read. Those of a partition that is
+    /// gone are refused, after the others were stored.
     pub(crate) async fn commit(
         &self,
         committer: &Committer,
@@ -212,12 +215,22 @@ impl Coordinator {
                 .collect(),
             ..OffsetCommitRequest::default()
         };
-        self.ask(&request, |response| {
-            let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
-            let codes = partitions.map(|partition| partition.error_code);
-            codes.into_iter().find(|code| *code != 0).unwrap_or(0)
-        })
-        .await?;
+        let is_gone = |code| ErrorCode::from(code) == ErrorCode::UnknownTopicOrPartition;
+        let response = self
+            .ask(&request, |response| {
+                let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+                let mut codes = partitions.map(|partition| partition.error_code);
+                codes
+                    .find(|code| *code != 0 && !is_gone(*code))
+                    .unwrap_or(0)
+            })
+            .await?;
+        for topic in &response.topics {
+            for answer in &topic.partitions {
+                let partition = TopicPartition::new(&*topic.name, answer.partition_index);
+                ClientError::check(partition.to_string(), answer.error_code, None)?;
+            }
+        }
         Ok(())
     }
 }

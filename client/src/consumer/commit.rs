@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::attend::Phase;
+use super::membership::Phase;
 use super::{ConsumeError, Consumer};
 use crate::coordinator::Committer;
 use crate::{ClientError, TopicPartition};
@@ -17,44 +17,55 @@ impl Consumer {
         self.commit_offsets(&positions).await
     }
 
-    /// Commits these offsets: for each partition that of the next record to read.
+    /// Commits these offsets: for each partition that of the next record to read. Given up
+    /// half-way, it may or may not have happened.
     pub async fn commit_offsets(
         &mut self,
         offsets: &BTreeMap<TopicPartition, i64>,
     ) -> Result<(), ConsumeError> {
         // One after the other, or an older commit could overtake a newer one.
-        if let Some(committing) = self.committing.take() {
-            let _ = committing.await;
-        }
+        self.await_committing().await;
         self.last_commit = Instant::now();
-        let changed: BTreeMap<TopicPartition, i64> = offsets
-            .iter()
-            .filter(|(partition, offset)| self.committed.get(partition) != Some(offset))
-            .map(|(partition, offset)| (partition.clone(), *offset))
-            .collect();
+        let changed = self.uncommitted(offsets.clone());
         if changed.is_empty() {
             return Ok(());
         }
-        let result = match (&self.group, &self.coordinator) {
-            (Some(membership), _) => {
-                let group = &membership.group;
-                group.coordinator.commit(&group.committer(), &changed).await
-            }
-            (None, Some(coordinator)) => coordinator.commit(&Committer::outside(), &changed).await,
-            (None, None) => return Err(ConsumeError::NoGroup("committing")),
+        let Some(coordinator) = self.coordinator.clone() else {
+            return Err(ConsumeError::NoGroup("committing"));
         };
-        match result {
+        let committer = self.committer();
+        match coordinator.commit(&committer, &changed).await {
             Ok(()) => {
                 self.committed.extend(changed);
                 Ok(())
             }
-            Err(error) => Err(self.commit_failed(error)),
+            Err(error) => Err(self.commit_failed(&committer, error)),
         }
     }
 
-    fn commit_failed(&self, error: ClientError) -> ConsumeError {
+    /// Those that the group does not have yet. Until the answer comes it may have either, so
+    /// what is known of them is forgotten.
+    fn uncommitted(
+        &mut self,
+        mut offsets: BTreeMap<TopicPartition, i64>,
+    ) -> BTreeMap<TopicPartition, i64> {
+        offsets.retain(|partition, offset| self.committed.get(partition) != Some(offset));
+        for partition in offsets.keys() {
+            self.committed.remove(partition);
+        }
+        offsets
+    }
+
+    fn committer(&self) -> Committer {
+        let group = self.group.as_ref();
+        group.map_or_else(Committer::outside, |membership| {
+            membership.group.committer()
+        })
+    }
+
+    fn commit_failed(&self, committer: &Committer, error: ClientError) -> ConsumeError {
         match (&self.group, error.code()) {
-            (Some(membership), Some(code)) if membership.group.commit_failed(code) => {
+            (Some(membership), Some(code)) if membership.group.commit_failed(committer, code) => {
                 ConsumeError::Fenced {
                     group: membership.group.coordinator.group().to_string(),
                     code,
@@ -64,53 +75,52 @@ impl Consumer {
         }
     }
 
+    /// Waits for the automatic commit that is under way.
+    pub(super) async fn await_committing(&mut self) {
+        if let Some(committing) = &mut self.committing {
+            if let Ok(stored) = committing.await {
+                self.committed.extend(stored);
+            }
+            self.committing = None;
+        }
+    }
+
     /// Starts a commit of the positions when one is due, without waiting for it.
-    pub(super) fn auto_commit(&mut self) {
+    pub(super) async fn auto_commit(&mut self) {
         let (Some(interval), Some(coordinator)) =
             (self.shared.config.auto_commit, &self.coordinator)
         else {
             return;
         };
-        if self.last_commit.elapsed() < interval
-            || self
-                .committing
-                .as_ref()
-                .is_some_and(|task| !task.is_finished())
+        let running = self.committing.as_ref();
+        if self.last_commit.elapsed() < interval || running.is_some_and(|task| !task.is_finished())
         {
             return;
         }
         self.last_commit = Instant::now();
-        let mut positions = self.positions();
-        positions.retain(|partition, offset| self.committed.get(partition) != Some(offset));
+        let group = match &self.group {
+            Some(membership) if !matches!(membership.phase, Phase::In) => return,
+            Some(membership) => Some(Arc::clone(&membership.group)),
+            None => None,
+        };
+        let coordinator = Arc::clone(coordinator);
+        self.await_committing().await;
+        let positions = self.uncommitted(self.positions());
         if positions.is_empty() {
             return;
         }
-        // Should it fail, the next one commits what has moved on since, and the one at the end all.
-        let task = match &self.group {
-            Some(membership) if !matches!(membership.phase, Phase::In) => return,
-            Some(membership) => {
-                let group = Arc::clone(&membership.group);
-                tokio::spawn(async move {
-                    let committer = group.committer();
-                    if let Err(error) = group.coordinator.commit(&committer, &positions).await {
-                        tracing::warn!(%error, "an automatic commit failed");
-                        if let Some(code) = error.code() {
-                            group.commit_failed(code);
-                        }
-                    }
-                })
+        let committer = self.committer();
+        // Should it fail, the next one commits these and what has moved on since.
+        self.committing = Some(tokio::spawn(async move {
+            let Err(error) = coordinator.commit(&committer, &positions).await else {
+                return positions;
+            };
+            tracing::warn!(%error, "an automatic commit failed");
+            if let (Some(group), Some(code)) = (group, error.code()) {
+                group.commit_failed(&committer, code);
             }
-            None => {
-                let coordinator = Arc::clone(coordinator);
-                tokio::spawn(async move {
-                    let outside = Committer::outside();
-                    if let Err(error) = coordinator.commit(&outside, &positions).await {
-                        tracing::warn!(%error, "an automatic commit failed");
-                    }
-                })
-            }
-        };
-        self.committing = Some(task);
+            BTreeMap::new()
+        }));
     }
 
     /// The group's committed offsets of these partitions; one that has none is missing.

@@ -103,14 +103,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
             ran = look_up(&shared).await;
         }
         match ran {
+            Ok(()) if missing => failures += 1,
             Ok(()) => failures = 0,
             Err(error) => {
                 failures += 1;
                 tracing::debug!(%error, "the consumer waits for the cluster");
             }
         }
-        if missing || failures > 0 {
-            not_before = Instant::now() + shared.client.backoff(failures.max(1));
+        if failures > 0 {
+            not_before = Instant::now() + shared.client.backoff(failures);
         }
         start(&shared, &mut tasks);
         shared.wake_fetchers();
@@ -168,6 +169,7 @@ async fn look_up(shared: &Shared) -> Result<(), ClientError> {
 
 async fn fetch_from(shared: Arc<Shared>, broker: i32, wake: Arc<Notify>) {
     let mut failures = 0;
+    let mut wait = ShortWait::default();
     loop {
         let plan = {
             let cluster = shared.client.cluster();
@@ -187,7 +189,8 @@ async fn fetch_from(shared: Arc<Shared>, broker: i32, wake: Arc<Notify>) {
             }
             continue;
         }
-        match fetch(&shared, broker, &plan).await {
+        let max_wait = wait.of(&plan).min(shared.config.fetch_max_wait);
+        match fetch(&shared, broker, &plan, max_wait).await {
             Ok(response) => {
                 failures = 0;
                 if accept(&shared, &plan, response) {
@@ -201,7 +204,7 @@ async fn fetch_from(shared: Arc<Shared>, broker: i32, wake: Arc<Notify>) {
                 {
                     let mut positions = shared.positions.lock();
                     for wanted in &plan.wanted {
-                        positions.failed(wanted, until);
+                        positions.failed(wanted, |_| until);
                     }
                 }
                 if error.retriable() {
@@ -214,6 +217,29 @@ async fn fetch_from(shared: Arc<Shared>, broker: i32, wake: Arc<Notify>) {
     }
 }
 
+/// How long the broker may hold the next fetch. While partitions are left out it is short, as
+/// they may have room again at any time; but while nobody polls, they have not.
+#[derive(Default)]
+struct ShortWait {
+    takes: u64,
+    rounds: u32,
+}
+
+impl ShortWait {
+    fn of(&mut self, plan: &Plan) -> Duration {
+        if !plan.withheld {
+            return Duration::MAX;
+        }
+        self.rounds = if plan.takes == self.takes {
+            self.rounds + 1
+        } else {
+            0
+        };
+        self.takes = plan.takes;
+        SHORT_WAIT.saturating_mul(1 << self.rounds.min(16))
+    }
+}
+
 async fn refresh(shared: &Shared) {
     if let Err(error) = shared.client.refresh().await {
         tracing::debug!(%error, "metadata could not be fetched");
@@ -221,13 +247,13 @@ async fn refresh(shared: &Shared) {
     shared.director.notify_one();
 }
 
-async fn fetch(shared: &Shared, broker: i32, plan: &Plan) -> Result<FetchResponse, ClientError> {
+async fn fetch(
+    shared: &Shared,
+    broker: i32,
+    plan: &Plan,
+    max_wait: Duration,
+) -> Result<FetchResponse, ClientError> {
     let config = &shared.config;
-    let max_wait = if plan.withheld {
-        SHORT_WAIT.min(config.fetch_max_wait)
-    } else {
-        config.fetch_max_wait
-    };
     let wanted = plan.wanted.iter().map(|wanted| (&wanted.partition, wanted));
     let request = FetchRequest {
         max_wait_ms: max_wait.as_millis() as i32,
@@ -279,9 +305,9 @@ fn accept(shared: &Shared, plan: &Plan, response: FetchResponse) -> bool {
             wanted.partition.topic.to_string(),
             wanted.partition.partition,
         );
-        let later = || Instant::now() + shared.client.backoff(1);
+        let later = |failures| Instant::now() + shared.client.backoff(failures);
         let Some(data) = answers.remove(&key) else {
-            positions.failed(wanted, later());
+            positions.failed(wanted, later);
             continue;
         };
         match ErrorCode::from(data.error_code) {
@@ -295,15 +321,15 @@ fn accept(shared: &Shared, plan: &Plan, response: FetchResponse) -> bool {
             }
             ErrorCode::OffsetOutOfRange => {
                 tracing::info!(partition = %wanted.partition, offset = wanted.offset, "nothing at this offset");
-                positions.out_of_range(wanted, shared.reset(), later());
+                positions.out_of_range(wanted, shared.reset(), later(1));
                 shared.director.notify_one();
             }
             code if code.retriable() => {
-                positions.failed(wanted, later());
+                positions.failed(wanted, later);
                 stale = true;
             }
             code => {
-                positions.failed(wanted, Instant::now() + Duration::from_secs(1));
+                positions.failed(wanted, |_| Instant::now() + Duration::from_secs(1));
                 let error = ClientError::refused(wanted.partition.to_string(), code);
                 positions.report(error.into());
             }

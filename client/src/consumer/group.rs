@@ -1,5 +1,5 @@
 //! A member of a group at work: joins, synchronizes, tells that it lives, leaves. What an error
-//! means is judged in `membership`; when to join is the consumer's business, at a poll, as only
+//! means is judged in `verdict`; when to join is the consumer's business, at a poll, as only
 //! then nothing is being processed.
 
 use std::collections::BTreeSet;
@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use super::ConsumerConfig;
 use super::assignor::{Assignor, Member};
-use super::attend::Counts;
-use super::membership::{Asked, Identity, Next, next};
+use super::verdict::{Identity, Verdict, verdict};
+use crate::client::{Counts, Lane};
 use crate::coordinator::{Committer, Coordinator, by_topic};
 use crate::{ClientError, TopicPartition};
 
@@ -31,16 +31,17 @@ const CONSUMER: &str = "consumer";
 
 /// A member of a group, as the consumer and its heartbeats share it.
 pub(super) struct Group {
-    pub(super) coordinator: Coordinator,
+    pub(super) coordinator: Arc<Coordinator>,
     config: ConsumerConfig,
     state: Mutex<State>,
     /// Told when the consumer should look at the group.
-    pub(super) news: Arc<Notify>,
+    pub(super) news: Notify,
 }
 
 struct State {
     identity: Identity,
-    /// In a generation, with an assignment: heartbeats are due.
+    /// In a generation, with an assignment: heartbeats are due, also while a rebalance waits for
+    /// this member, or its session would end before its time to give up the partitions is over.
     stable: bool,
     rejoin: Option<Rejoin>,
     last_poll: Instant,
@@ -64,11 +65,36 @@ pub(super) struct Joined {
     pub(super) led: Option<Counts>,
 }
 
+impl State {
+    fn ask_to_rejoin(&mut self, why: Rejoin) {
+        if why == Rejoin::Lost {
+            self.stable = false;
+            self.identity.generation = -1;
+        }
+        if self.rejoin != Some(Rejoin::Lost) {
+            self.rejoin = Some(why);
+        }
+    }
+
+    /// Does what the coordinator's answer to a member of a generation comes to.
+    fn obey(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Rejoin | Verdict::JoinWithId => self.ask_to_rejoin(Rejoin::InOrder),
+            Verdict::Lost => self.ask_to_rejoin(Rejoin::Lost),
+            Verdict::JoinAnew => {
+                self.ask_to_rejoin(Rejoin::Lost);
+                self.identity = Identity::nobody();
+            }
+            Verdict::Again | Verdict::FindCoordinator | Verdict::GiveUp => {}
+        }
+    }
+}
+
 /// What a leader decided, and from which numbers of partitions.
 type Led = (Vec<SyncGroupRequestAssignment>, Counts);
 
 impl Group {
-    pub(super) fn new(coordinator: Coordinator, config: ConsumerConfig, news: Arc<Notify>) -> Self {
+    pub(super) fn new(coordinator: Arc<Coordinator>, config: ConsumerConfig) -> Self {
         Self {
             coordinator,
             config,
@@ -79,7 +105,7 @@ impl Group {
                 last_poll: Instant::now(),
                 failed: None,
             }),
-            news,
+            news: Notify::new(),
         }
     }
 
@@ -93,6 +119,17 @@ impl Group {
         self.state.lock().rejoin
     }
 
+    /// Whether the consumer must look at the group before it hands out more.
+    pub(super) fn has_news(&self) -> bool {
+        let state = self.state.lock();
+        state.rejoin.is_some() || state.failed.is_some()
+    }
+
+    /// Whether the membership ended with an error.
+    pub(super) fn has_failed(&self) -> bool {
+        self.state.lock().failed.is_some()
+    }
+
     /// The error that ended the membership, told once.
     pub(super) fn take_failure(&self) -> Option<ClientError> {
         self.state.lock().failed.take()
@@ -100,15 +137,7 @@ impl Group {
 
     /// The next poll joins again.
     pub(super) fn ask_to_rejoin(&self, why: Rejoin) {
-        let mut state = self.state.lock();
-        state.stable = false;
-        if why == Rejoin::Lost {
-            state.identity = Identity::nobody();
-        }
-        if state.rejoin != Some(Rejoin::Lost) {
-            state.rejoin = Some(why);
-        }
-        drop(state);
+        self.state.lock().ask_to_rejoin(why);
         self.news.notify_one();
     }
 
@@ -123,18 +152,19 @@ impl Group {
     }
 
     /// Judges the error of a commit: whether the partitions are lost with it.
-    pub(super) fn commit_failed(&self, code: ErrorCode) -> bool {
-        match next(Asked::Commit, code) {
-            Next::Rejoin => {
-                self.ask_to_rejoin(Rejoin::InOrder);
-                true
-            }
-            Next::JoinAnew => {
-                self.ask_to_rejoin(Rejoin::Lost);
-                true
-            }
-            _ => code == ErrorCode::FencedInstanceId,
+    pub(super) fn commit_failed(&self, committer: &Committer, code: ErrorCode) -> bool {
+        let verdict = verdict(code);
+        if !matches!(verdict, Verdict::Rejoin | Verdict::Lost | Verdict::JoinAnew) {
+            return code == ErrorCode::FencedInstanceId;
         }
+        let mut state = self.state.lock();
+        // A late answer to an older generation's commit says nothing of the present one.
+        if state.stable && state.identity.is(committer) {
+            state.obey(verdict);
+            drop(state);
+            self.news.notify_one();
+        }
+        true
     }
 
     /// Joins and synchronizes until there is an assignment.
@@ -145,47 +175,47 @@ impl Group {
             state.rejoin = None;
         }
         let mut failures = 0;
+        let mut has_id = false;
         loop {
-            let (asked, error) = match self.join_once(topics).await {
+            let error = match self.join_once(topics).await {
                 Ok(joined) => {
                     let mut state = self.state.lock();
                     state.stable = true;
                     state.last_poll = Instant::now();
                     return Ok(joined);
                 }
-                Err(failed) => failed,
+                Err(error) => error,
             };
-            let next = match error.code() {
-                Some(code) => next(asked, code),
-                None if error.retriable() => Next::Again,
-                None => Next::GiveUp,
+            let verdict = match error.code() {
+                Some(code) => verdict(code),
+                None if error.retriable() => Verdict::Again,
+                None => Verdict::GiveUp,
             };
-            tracing::debug!(group = %self.coordinator.group(), %error, ?next, "joining");
-            match next {
-                Next::GiveUp => return Err(error),
-                Next::JoinAnew => self.state.lock().identity = Identity::nobody(),
-                Next::FindCoordinator => self.coordinator.forget(),
-                Next::JoinWithId => continue,
-                Next::Again | Next::Rejoin => {}
+            tracing::debug!(group = self.group(), %error, ?verdict, "joining");
+            match verdict {
+                Verdict::GiveUp => return Err(error),
+                Verdict::Lost => self.state.lock().identity.generation = -1,
+                Verdict::JoinAnew => self.state.lock().identity = Identity::nobody(),
+                Verdict::FindCoordinator => self.coordinator.forget(),
+                // A broker that asks for it each time is not asked without a pause.
+                Verdict::JoinWithId if !has_id => {
+                    has_id = true;
+                    continue;
+                }
+                Verdict::JoinWithId | Verdict::Again | Verdict::Rejoin => {}
             }
             failures += 1;
             tokio::time::sleep(self.coordinator.client().backoff(failures)).await;
         }
     }
 
-    async fn join_once(&self, topics: &BTreeSet<Arc<str>>) -> Result<Joined, (Asked, ClientError)> {
-        let joined = self
-            .ask_to_join(topics)
-            .await
-            .map_err(|e| (Asked::Join, e))?;
+    async fn join_once(&self, topics: &BTreeSet<Arc<str>>) -> Result<Joined, ClientError> {
+        let joined = self.ask_to_join(topics).await?;
         let name = joined.protocol_name.as_deref().unwrap_or("").to_owned();
         let mut assignments = Vec::new();
         let mut led = None;
         if joined.leader == joined.member_id && !joined.skip_assignment {
-            let (computed, seen) = self
-                .assign(&name, &joined)
-                .await
-                .map_err(|e| (Asked::Sync, e))?;
+            let (computed, seen) = self.assign(&name, &joined).await?;
             assignments = computed;
             led = Some(seen);
         }
@@ -198,16 +228,12 @@ impl Group {
             protocol_name: Some(name.into()),
             assignments,
         };
-        let response = self
-            .send_long(&request)
-            .await
-            .map_err(|e| (Asked::Sync, e))?;
-        self.check(response.error_code)
-            .map_err(|e| (Asked::Sync, e))?;
+        let response = self.send_long(&request).await?;
+        self.check(response.error_code)?;
         let mut partitions = Vec::new();
         if !response.assignment.is_empty() {
             let assignment = ConsumerProtocolAssignment::from_bytes(response.assignment)
-                .map_err(|e| (Asked::Sync, self.unreadable("assignment", &e)))?;
+                .map_err(|error| self.unreadable("assignment", &error))?;
             for topic in assignment.assigned_partitions {
                 let name: Arc<str> = (&*topic.topic).into();
                 let indexes = topic.partitions.iter();
@@ -280,7 +306,7 @@ impl Group {
             });
         }
         let topics: BTreeSet<Arc<str>> = members.iter().flat_map(|m| m.topics.clone()).collect();
-        let partitions = self.count_partitions(&topics).await?;
+        let partitions = self.coordinator.client().count_partitions(&topics).await?;
         let assigned = assignor.assign(&members, &partitions);
         let assignments = members
             .iter()
@@ -304,26 +330,6 @@ impl Group {
             })
             .collect();
         Ok((assignments, partitions))
-    }
-
-    /// How many partitions each topic has; none where it is not there (yet).
-    pub(super) async fn count_partitions(
-        &self,
-        topics: &BTreeSet<Arc<str>>,
-    ) -> Result<Counts, ClientError> {
-        let client = self.coordinator.client();
-        let asked = topics.iter().cloned().collect();
-        let create = client.config().auto_create_topics;
-        let response = client.fetch_metadata(Some(asked), create).await?;
-        let mut counts: Counts = topics.iter().map(|t| (t.clone(), 0)).collect();
-        for topic in &response.topics {
-            if let Some(name) = topic.name.as_deref()
-                && let Some(count) = counts.get_mut(name)
-            {
-                *count = topic.partitions.len();
-            }
-        }
-        Ok(counts)
     }
 
     /// One heartbeat, if one is due.
@@ -351,30 +357,30 @@ impl Group {
             member_id: identity.member_id.as_str().into(),
             group_instance_id: self.config.instance_id.as_deref().map(Into::into),
         };
-        let answered = self.coordinator.send(&request, None).await;
+        let timeout = self.config.client.connection.request_timeout;
+        let answered = self.coordinator.send(&request, Lane::Group, timeout).await;
         let error = match answered.and_then(|response| self.check(response.error_code)) {
             Ok(()) => return,
             Err(error) => error,
         };
-        // An answer to an older generation says nothing of the present one.
-        if self.state.lock().identity != identity {
+        tracing::debug!(group = self.group(), %error, "heartbeat");
+        let mut state = self.state.lock();
+        // An answer to an older generation says nothing of the present one, nor one that comes
+        // while we join.
+        if !state.stable || state.identity != identity {
             return;
         }
-        tracing::debug!(group = self.group(), %error, "heartbeat");
-        match error.code().map(|code| next(Asked::Heartbeat, code)) {
-            Some(Next::Rejoin | Next::JoinWithId) => self.ask_to_rejoin(Rejoin::InOrder),
-            Some(Next::JoinAnew) => self.ask_to_rejoin(Rejoin::Lost),
-            Some(Next::FindCoordinator) => self.coordinator.forget(),
-            Some(Next::GiveUp) => {
-                {
-                    let mut state = self.state.lock();
-                    state.stable = false;
-                    state.failed = Some(error);
-                }
-                self.news.notify_one();
+        match error.code().map(verdict) {
+            Some(Verdict::FindCoordinator) => return self.coordinator.forget(),
+            Some(Verdict::Again) | None => return,
+            Some(Verdict::GiveUp) => {
+                state.stable = false;
+                state.failed = Some(error);
             }
-            Some(Next::Again) | None => {}
+            Some(verdict) => state.obey(verdict),
         }
+        drop(state);
+        self.news.notify_one();
     }
 
     /// Leaves the group, so that it need not wait for the session to time out. A static member
@@ -396,7 +402,10 @@ impl Group {
                 ..MemberIdentity::default()
             }],
         };
-        if let Err(error) = self.coordinator.send(&request, None).await {
+        // Not behind a JoinGroup that waits for the other members.
+        let timeout = self.config.client.connection.request_timeout;
+        let left = self.coordinator.send(&request, Lane::Common, timeout).await;
+        if let Err(error) = left {
             tracing::debug!(group = self.group(), %error, "leaving");
         }
     }
@@ -408,7 +417,7 @@ impl Group {
     /// For requests that the coordinator answers when all members have come.
     async fn send_long<R: Request>(&self, request: &R) -> Result<R::Response, ClientError> {
         let timeout = self.config.client.connection.request_timeout + self.config.rebalance_timeout;
-        self.coordinator.send(request, Some(timeout)).await
+        self.coordinator.send(request, Lane::Group, timeout).await
     }
 
     fn check(&self, code: i16) -> Result<(), ClientError> {
@@ -422,3 +431,6 @@ impl Group {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,14 @@
 //! The consumer: partitions by hand or by a group, records by polling.
 //!
-//! `positions` decides what to fetch and what to hand out, `fetcher` fetches; `membership` and
-//! `assignor` decide what a group's member does, `group` does it. Here is what a user sees.
+//! `positions` decides what to fetch and what to hand out, `buffered` unpacks it, `fetcher`
+//! fetches. `verdict` and `assignor` decide what a group's member does, `group` asks the
+//! coordinator, `membership` attends to it at each poll. `commit` and `seek` are the rest of what
+//! a user sees, as is what stands here.
 //! A rebalance happens within a poll: what earlier polls returned is processed then, so that
 //! it can be committed before the partitions go.
 
 mod assignor;
-mod attend;
+mod buffered;
 mod commit;
 mod config;
 mod error;
@@ -15,12 +17,12 @@ mod group;
 mod membership;
 mod positions;
 mod seek;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -30,9 +32,9 @@ pub use error::ConsumeError;
 
 use crate::coordinator::Coordinator;
 use crate::{Client, ConsumerRecord, TopicPartition};
-use attend::Membership;
 use fetcher::Shared;
 use group::{Group, Rejoin};
+use membership::Membership;
 
 /// Reads topics.
 ///
@@ -57,12 +59,14 @@ pub struct Consumer {
     shared: Arc<Shared>,
     director: JoinHandle<()>,
     group: Option<Membership>,
-    /// For commits of partitions assigned by hand.
+    /// That of the group, if the configuration names one.
     coordinator: Option<Arc<Coordinator>>,
     /// What `next` has not handed out yet of a poll.
     polled: VecDeque<ConsumerRecord>,
     last_commit: Instant,
-    committing: Option<JoinHandle<()>>,
+    /// An automatic commit; it ends with what was stored.
+    committing: Option<JoinHandle<BTreeMap<TopicPartition, i64>>>,
+    /// What the group has for sure, so that it need not be committed again.
     committed: BTreeMap<TopicPartition, i64>,
 }
 
@@ -123,8 +127,9 @@ impl Consumer {
             Some(coordinator) => coordinator.committed(Some(&partitions)).await?,
             None => BTreeMap::new(),
         };
+        self.committed = committed.into_iter().map(|(p, c)| (p, c.offset)).collect();
         let starts = partitions.into_iter().map(|partition| {
-            let offset = committed.get(&partition).map(|committed| committed.offset);
+            let offset = self.committed.get(&partition).copied();
             (partition, offset)
         });
         // Whoever assigns by hand may seek next: without a place to start, polling tells.
@@ -140,7 +145,7 @@ impl Consumer {
         topics: impl IntoIterator<Item = T>,
     ) -> Result<(), ConsumeError> {
         let topics: BTreeSet<Arc<str>> = topics.into_iter().map(Into::into).collect();
-        let Some(name) = self.shared.config.group_id.clone() else {
+        let Some(coordinator) = self.coordinator.clone() else {
             return Err(ConsumeError::NoGroup("subscribing"));
         };
         self.shared.client.want_only(&topics);
@@ -149,10 +154,8 @@ impl Consumer {
             membership.group.ask_to_rejoin(Rejoin::InOrder);
             return Ok(());
         }
-        self.shared.positions.lock().assign([], None);
-        let coordinator = Coordinator::new(self.shared.client.clone(), name);
-        let config = self.shared.config.clone();
-        let group = Arc::new(Group::new(coordinator, config, Arc::new(Notify::new())));
+        self.forget_partitions();
+        let group = Arc::new(Group::new(coordinator, self.shared.config.clone()));
         let interval = self.shared.config.heartbeat_interval;
         self.group = Some(Membership::new(group, topics, interval));
         Ok(())
@@ -160,10 +163,19 @@ impl Consumer {
 
     /// Leaves the group and gives up all partitions, without a commit.
     pub async fn unsubscribe(&mut self) {
+        self.forget_partitions();
+        if let Some(mut membership) = self.group.take() {
+            membership.stop_joining();
+            membership.group.leave().await;
+        }
+    }
+
+    fn forget_partitions(&mut self) {
         self.polled.clear();
         self.shared.positions.lock().assign([], None);
-        if let Some(membership) = self.group.take() {
-            membership.group.leave().await;
+        self.committed.clear();
+        if let Some(committing) = self.committing.take() {
+            committing.abort();
         }
     }
 
@@ -184,11 +196,15 @@ impl Consumer {
         }
     }
 
-    /// The next record, however long it takes.
+    /// The next record, however long it takes. Those handed out before count as processed, where
+    /// positions are committed automatically.
     pub async fn next(&mut self) -> Result<ConsumerRecord, ConsumeError> {
         loop {
-            if let Some(record) = self.polled.pop_front() {
-                return Ok(record);
+            if self.may_hand_out_polled() {
+                self.auto_commit().await;
+                if let Some(record) = self.polled.pop_front() {
+                    return Ok(record);
+                }
             }
             self.polled = self.poll(Duration::from_secs(3600)).await?.into();
         }
@@ -197,14 +213,14 @@ impl Consumer {
     /// As [`poll`](Self::poll), and tells of partitions that come and go.
     pub async fn poll_event(&mut self, timeout: Duration) -> Result<Event, ConsumeError> {
         let deadline = Instant::now() + timeout;
-        if !self.polled.is_empty() {
+        if self.may_hand_out_polled() {
             return Ok(Event::Records(std::mem::take(&mut self.polled).into()));
         }
         loop {
             if let Some(event) = self.attend_group().await? {
                 return Ok(event);
             }
-            self.auto_commit();
+            self.auto_commit().await;
             let most = self.shared.config.max_poll_records.max(1);
             let records = self.shared.positions.lock().take(most)?;
             if !records.is_empty() {
@@ -216,6 +232,19 @@ impl Consumer {
             }
             self.wait(deadline).await;
         }
+    }
+
+    /// Whether there is something that `next` polled, and the group does not mind. This is a
+    /// poll to the group, too.
+    fn may_hand_out_polled(&self) -> bool {
+        let undisturbed = || match &self.group {
+            Some(membership) => {
+                membership.group.polled();
+                !membership.group.has_news()
+            }
+            None => true,
+        };
+        !self.polled.is_empty() && undisturbed()
     }
 
     async fn wait(&self, deadline: Instant) {
@@ -230,13 +259,9 @@ impl Consumer {
             Some(_) => until.min(Instant::now() + GROUP_INTERVAL),
             None => until,
         };
-        let news = self
-            .group
-            .as_ref()
-            .map(|membership| Arc::clone(&membership.group.news));
         let group = async {
-            match news {
-                Some(news) => news.notified().await,
+            match &self.group {
+                Some(membership) => membership.group.news.notified().await,
                 None => std::future::pending().await,
             }
         };
@@ -268,7 +293,7 @@ impl Consumer {
 
     fn set_paused(&self, partitions: &[TopicPartition], paused: bool) -> Result<(), ConsumeError> {
         for partition in partitions {
-            self.found(partition, |shared| {
+            self.change_assigned(partition, |shared| {
                 shared.positions.lock().pause(partition, paused)
             })?;
         }
@@ -287,9 +312,6 @@ impl Consumer {
         let commits = self.shared.config.auto_commit.is_some() && self.coordinator.is_some();
         let mut result = Ok(());
         if commits && !self.shared.positions.lock().is_empty() {
-            if let Some(committing) = self.committing.take() {
-                let _ = committing.await;
-            }
             result = self.commit().await;
         }
         self.unsubscribe().await;

@@ -5,20 +5,16 @@
 //! is dropped when it arrives.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::records::{self, BatchView, Record, RecordIter};
+use protocol::records::{self, BatchView};
 use tokio::time::Instant;
 
 use super::ConsumeError;
+use super::buffered::{Buffered, corrupt};
 use crate::metadata::Cluster;
 use crate::offsets::OffsetSpec;
-use crate::{ConsumerRecord, Header, TimestampType, TopicPartition};
-
-/// A batch may unpack to this much, in bytes: far more than any broker's limit for a batch, far
-/// less than a hostile one could claim.
-const UNPACKED_LIMIT: usize = 256 << 20;
+use crate::{ConsumerRecord, TopicPartition};
 
 #[derive(Default)]
 pub(super) struct Positions {
@@ -27,6 +23,8 @@ pub(super) struct Positions {
     ready: VecDeque<TopicPartition>,
     next_epoch: u64,
     buffered: usize,
+    /// Counts the times that `take` made room.
+    takes: u64,
     errors: VecDeque<ConsumeError>,
 }
 
@@ -37,12 +35,11 @@ struct Assigned {
     fetch_from: i64,
     paused: bool,
     fetching: bool,
+    /// Fetches in a row that came to nothing.
+    failures: u32,
     /// Nothing is asked before this.
     not_before: Option<Instant>,
-    /// Whole batches, in order.
-    fetched: VecDeque<Bytes>,
-    buffered: usize,
-    current: Option<Current>,
+    buffered: Buffered,
     /// What came behind all that is buffered cannot be read.
     damage: Option<ConsumeError>,
     /// The log's end at the last fetch.
@@ -57,14 +54,6 @@ enum Start {
     Known(i64),
     /// Nowhere to start: an error was reported, and only a seek helps.
     Stuck,
-}
-
-/// The batch that is being handed out.
-struct Current {
-    records: RecordIter,
-    timestamp_type: TimestampType,
-    /// The offset behind the batch.
-    end: i64,
 }
 
 /// What to fetch of a partition.
@@ -83,6 +72,8 @@ pub(super) struct Plan {
     /// Some partition is left out for now, as enough of it waits to be polled: the broker must
     /// not hold the answer for the others long.
     pub(super) withheld: bool,
+    /// How often room was made until now.
+    pub(super) takes: u64,
 }
 
 impl Positions {
@@ -148,17 +139,12 @@ impl Positions {
         self.restart(partition, Start::Known(offset))
     }
 
-    /// Goes on at a place that is looked up first. Whether the partition is assigned.
-    pub(super) fn seek_to(&mut self, partition: &TopicPartition, spec: OffsetSpec) -> bool {
-        self.restart(partition, Start::At(spec))
-    }
-
     fn restart(&mut self, partition: &TopicPartition, start: Start) -> bool {
         let Some(assigned) = self.partitions.get_mut(partition) else {
             return false;
         };
         self.next_epoch += 1;
-        self.buffered -= assigned.buffered;
+        self.buffered -= assigned.buffered.bytes();
         let paused = assigned.paused;
         *assigned = Assigned::new(self.next_epoch, start);
         assigned.paused = paused;
@@ -230,7 +216,10 @@ impl Positions {
         partition_bytes: usize,
         prefetch_bytes: usize,
     ) -> Plan {
-        let mut plan = Plan::default();
+        let mut plan = Plan {
+            takes: self.takes,
+            ..Plan::default()
+        };
         for (partition, assigned) in &mut self.partitions {
             let topic = cluster.topics.get(&partition.topic);
             let Some(known) = topic.and_then(|topic| topic.partition(partition.partition)) else {
@@ -246,7 +235,7 @@ impl Positions {
                 continue;
             }
             if assigned.not_before.is_some_and(|at| at > now)
-                || assigned.buffered >= partition_bytes
+                || assigned.buffered.bytes() >= partition_bytes
                 || self.buffered >= prefetch_bytes
             {
                 plan.withheld = true;
@@ -275,6 +264,7 @@ impl Positions {
             return;
         };
         assigned.fetching = false;
+        assigned.failures = 0;
         assigned.not_before = None;
         assigned.high_watermark = Some(high_watermark);
         let mut whole = 0;
@@ -307,8 +297,7 @@ impl Positions {
             assigned.damage = Some(corrupt(&wanted.partition, assigned.fetch_from, source));
         }
         if whole > 0 {
-            assigned.buffered += whole;
-            assigned.fetched.push_back(bytes.slice(..whole));
+            assigned.buffered.push(bytes.slice(..whole));
         }
         let has_news = assigned.has_news();
         self.buffered += whole;
@@ -317,11 +306,13 @@ impl Positions {
         }
     }
 
-    /// The fetch of `wanted` came to nothing; another may be sent from `not_before` on.
-    pub(super) fn failed(&mut self, wanted: &Wanted, not_before: Instant) {
+    /// The fetch of `wanted` came to nothing; `not_before` says from when on another may be
+    /// sent, by the number of failures in a row.
+    pub(super) fn failed(&mut self, wanted: &Wanted, not_before: impl FnOnce(u32) -> Instant) {
         if let Some(assigned) = self.current_epoch(&wanted.partition, wanted.epoch) {
             assigned.fetching = false;
-            assigned.not_before = Some(not_before);
+            assigned.failures += 1;
+            assigned.not_before = Some(not_before(assigned.failures));
         }
     }
 
@@ -379,9 +370,10 @@ impl Positions {
                 self.ready.push_back(partition);
                 continue;
             }
-            let before = assigned.buffered;
+            let before = assigned.buffered.bytes();
             let result = assigned.take(&partition, most, &mut taken);
-            self.buffered -= before - assigned.buffered;
+            self.buffered -= before - assigned.buffered.bytes();
+            self.takes += 1;
             if assigned.has_news() {
                 // It had its turn, if it was cut short by `most`.
                 self.ready.push_back(partition);
@@ -409,10 +401,9 @@ impl Assigned {
             },
             paused: false,
             fetching: false,
+            failures: 0,
             not_before: None,
-            fetched: VecDeque::new(),
-            buffered: 0,
-            current: None,
+            buffered: Buffered::default(),
             damage: None,
             high_watermark: None,
         }
@@ -420,7 +411,7 @@ impl Assigned {
 
     /// Whether `take` has something to do here.
     fn has_news(&self) -> bool {
-        self.current.is_some() || !self.fetched.is_empty() || self.damage.is_some()
+        !self.buffered.is_empty() || self.damage.is_some()
     }
 
     fn take(
@@ -432,110 +423,17 @@ impl Assigned {
         let Start::Known(mut position) = self.start else {
             return Ok(());
         };
-        let result = loop {
-            if taken.len() >= most {
-                break Ok(());
-            }
-            let Some(current) = &mut self.current else {
-                match self.open_next() {
-                    Ok(true) => continue,
-                    Ok(false) => break self.damage.take().map_or(Ok(()), Err),
-                    Err((offset, source)) => {
-                        break Err(corrupt(partition, offset, source));
-                    }
-                }
-            };
-            match current.records.next() {
-                Some(Ok(record)) if record.offset < position => {}
-                Some(Ok(record)) => {
-                    position = record.offset + 1;
-                    taken.push(consumed(partition, record, current.timestamp_type));
-                }
-                Some(Err(source)) => {
-                    break Err(corrupt(partition, position, source));
-                }
-                None => {
-                    position = position.max(current.end);
-                    self.current = None;
-                }
-            }
-        };
+        let mut result = self.buffered.take(partition, &mut position, most, taken);
         self.start = Start::Known(position);
+        if result.is_ok() && self.buffered.is_empty() {
+            result = self.damage.take().map_or(Ok(()), Err);
+        }
         if result.is_err() {
             // Nothing behind the damage is handed out before somebody seeks.
             self.start = Start::Stuck;
-            self.current = None;
-            self.fetched.clear();
-            self.buffered = 0;
+            self.buffered = Buffered::default();
         }
         result
-    }
-
-    /// Opens the next batch with records for users; whether there is one.
-    fn open_next(&mut self) -> Result<bool, (i64, records::BatchError)> {
-        let Some(bytes) = self.fetched.front_mut() else {
-            return Ok(false);
-        };
-        let batch = BatchView::parse(bytes).map_err(|error| (self.fetch_from, error))?;
-        let (size, base) = (batch.size(), batch.base_offset());
-        let end = batch.last_offset() + 1;
-        let timestamp_type = match batch.timestamp_type() {
-            records::TimestampType::CreateTime => TimestampType::CreateTime,
-            records::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
-        };
-        let control = batch.is_control();
-        let batch = bytes.split_to(size);
-        self.buffered -= size;
-        if bytes.is_empty() {
-            self.fetched.pop_front();
-        }
-        if control {
-            // Markers of transactions are not for users; the position moves past them.
-            let Start::Known(position) = self.start else {
-                return Ok(false);
-            };
-            self.start = Start::Known(position.max(end));
-            return self.open_next();
-        }
-        let records = records::records(batch, UNPACKED_LIMIT).map_err(|error| (base, error))?;
-        self.current = Some(Current {
-            records,
-            timestamp_type,
-            end,
-        });
-        Ok(true)
-    }
-}
-
-fn corrupt(partition: &TopicPartition, offset: i64, source: records::BatchError) -> ConsumeError {
-    ConsumeError::Corrupt {
-        partition: partition.clone(),
-        offset,
-        source,
-    }
-}
-
-fn consumed(
-    partition: &TopicPartition,
-    record: Record,
-    timestamp_type: TimestampType,
-) -> ConsumerRecord {
-    ConsumerRecord {
-        topic: Arc::clone(&partition.topic),
-        partition: partition.partition,
-        offset: record.offset,
-        timestamp: record.timestamp,
-        timestamp_type,
-        key: record.key,
-        value: record.value,
-        headers: record
-            .headers
-            .into_iter()
-            .map(|(key, value)| Header {
-                key: key.to_string(),
-                value,
-            })
-            .collect(),
     }
 }
 

@@ -12,30 +12,8 @@ impl Consumer {
     /// Goes on at `offset`, which need not be there: then `reset` says where.
     pub fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), ConsumeError> {
         self.forget_polled(partition);
-        self.found(partition, |shared| {
+        self.change_assigned(partition, |shared| {
             shared.positions.lock().seek(partition, offset)
-        })
-    }
-
-    /// Goes on at the first record that is there.
-    pub fn seek_to_beginning(&mut self, partition: &TopicPartition) -> Result<(), ConsumeError> {
-        self.forget_polled(partition);
-        self.found(partition, |shared| {
-            shared
-                .positions
-                .lock()
-                .seek_to(partition, OffsetSpec::Earliest)
-        })
-    }
-
-    /// Goes on behind the last record.
-    pub fn seek_to_end(&mut self, partition: &TopicPartition) -> Result<(), ConsumeError> {
-        self.forget_polled(partition);
-        self.found(partition, |shared| {
-            shared
-                .positions
-                .lock()
-                .seek_to(partition, OffsetSpec::Latest)
         })
     }
 
@@ -86,7 +64,7 @@ impl Consumer {
         self.shared.positions.lock().high_watermark(partition)
     }
 
-    pub(super) fn found(
+    pub(super) fn change_assigned(
         &self,
         partition: &TopicPartition,
         change: impl FnOnce(&Shared) -> bool,

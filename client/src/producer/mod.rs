@@ -162,8 +162,7 @@ impl Producer {
     /// that of the first record that failed since the last flush. Given up, it takes no error
     /// with it.
     pub async fn flush(&self) -> Result<(), ProduceError> {
-        self.settled(|accumulator, mark| accumulator.flushed(mark))
-            .await
+        self.settled(Accumulator::flushed).await
     }
 
     /// Takes no more records, of any clone, and waits for the outcome of those sent. An error is

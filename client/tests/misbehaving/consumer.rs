@@ -6,7 +6,9 @@ use std::time::Duration;
 use client::{ConsumeError, Consumer, ConsumerConfig, Reset, TopicPartition};
 use protocol::api::fetch::{FetchableTopicResponse, PartitionData};
 use protocol::api::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use protocol::api::{AnyRequest, FetchRequest, FetchResponse, ListOffsetsResponse};
+use protocol::api::{
+    AnyRequest, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
+};
 use protocol::records::{BatchBuilder, BatchIdentity, Compression};
 use protocol::{ErrorCode, Records};
 
@@ -28,7 +30,7 @@ fn batch(base_offset: i64) -> Vec<u8> {
     builder.build(&identity).to_vec()
 }
 
-fn fetched(arrived: &Arrived, request: &FetchRequest, damage: Option<i64>) -> Reply {
+pub(crate) fn fetched(arrived: &Arrived, request: &FetchRequest, damage: Option<i64>) -> Reply {
     let topic = &request.topics[0];
     let offset = topic.partitions[0].fetch_offset;
     let mut data = PartitionData {
@@ -54,6 +56,26 @@ fn fetched(arrived: &Arrived, request: &FetchRequest, damage: Option<i64>) -> Re
             ..FetchableTopicResponse::default()
         }],
         ..FetchResponse::default()
+    })
+}
+
+pub(crate) fn found(arrived: &Arrived, request: &ListOffsetsRequest) -> Reply {
+    let asked = request.topics[0].partitions[0].timestamp;
+    arrived.answer(&ListOffsetsResponse {
+        topics: vec![ListOffsetsTopicResponse {
+            name: request.topics[0].name.clone(),
+            partitions: vec![ListOffsetsPartitionResponse {
+                offset: match asked {
+                    -2 => START,
+                    -1 => END,
+                    // Timestamps are as offsets here.
+                    at if at < END => at.max(START),
+                    _ => -1,
+                },
+                ..ListOffsetsPartitionResponse::default()
+            }],
+        }],
+        ..ListOffsetsResponse::default()
     })
 }
 
@@ -83,25 +105,7 @@ async fn broker(damage: Option<i64>) -> u16 {
                     _ => fetched(&arrived, request, damage),
                 }
             }
-            AnyRequest::ListOffsets(request) => {
-                let asked = request.topics[0].partitions[0].timestamp;
-                arrived.answer(&ListOffsetsResponse {
-                    topics: vec![ListOffsetsTopicResponse {
-                        name: request.topics[0].name.clone(),
-                        partitions: vec![ListOffsetsPartitionResponse {
-                            offset: match asked {
-                                -2 => START,
-                                -1 => END,
-                                // Timestamps are as offsets here.
-                                at if at < END => at.max(START),
-                                _ => -1,
-                            },
-                            ..ListOffsetsPartitionResponse::default()
-                        }],
-                    }],
-                    ..ListOffsetsResponse::default()
-                })
-            }
+            AnyRequest::ListOffsets(request) => found(&arrived, request),
             _ => Reply::Close,
         }
     })

@@ -3,4 +3,5 @@
 mod connection;
 mod consumer;
 mod fake;
+mod group;
 mod producer;

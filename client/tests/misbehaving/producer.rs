@@ -281,9 +281,10 @@ async fn a_send_that_outlasts_the_close_is_refused() {
         AnyRequest::Metadata(request) => {
             let mut topic = asked.lock();
             topic.0 += 1;
-            match topic.1 {
-                true => arrived.metadata(port, request),
-                false => arrived.answer(&MetadataResponse::default()),
+            if topic.1 {
+                arrived.metadata(port, request)
+            } else {
+                arrived.answer(&MetadataResponse::default())
             }
         }
         _ => arrived.usual(port).unwrap_or(Reply::Close),

@@ -1,8 +1,9 @@
 //! Positions against tables: what is fetched, handed out, dropped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::records::{BatchBuilder, BatchIdentity, Compression};
+use protocol::records::{self, BatchBuilder, BatchIdentity, Compression, HEADER_LEN};
 
 use super::*;
 use crate::metadata::{Partition, Topic};
@@ -127,7 +128,7 @@ fn fetching_stops_while_enough_is_buffered() {
     }
     assert!(bytes.len() > 1000);
     positions.arrived(&asked[0], bytes.into(), 20, true);
-    positions.failed(&asked[1], Instant::now());
+    positions.failed(&asked[1], |_| Instant::now());
     let next = plan(&mut positions, 2);
     assert_eq!(offsets_of(&next.wanted), [(1, 0)]);
     assert!(next.withheld, "the broker must not hold the answer long");
@@ -177,4 +178,50 @@ fn without_an_offset_the_reset_says_where_to_start_or_the_poll_fails() {
         now + Duration::from_secs(1),
     );
     assert_eq!(positions.unresolved(now).len(), 1);
+}
+
+/// What a transaction's coordinator puts behind a transaction's records.
+fn marker(offset: i64) -> Vec<u8> {
+    const CONTROL: u8 = 1 << 5;
+    let mut bytes = batch(offset, 1);
+    bytes[records::ATTRIBUTES + 1] |= CONTROL;
+    let (head, body) = bytes
+        .split_first_chunk_mut::<HEADER_LEN>()
+        .expect("a batch");
+    records::seal(head, body);
+    bytes
+}
+
+#[test]
+fn markers_of_transactions_are_passed_over_also_at_the_end() {
+    let mut positions = Positions::default();
+    positions.assign([(tp(0), Some(0))], None);
+    let asked = plan(&mut positions, 1).wanted;
+    let mut bytes = batch(0, 2);
+    bytes.extend(marker(2));
+    bytes.extend(batch(3, 1));
+    bytes.extend(marker(4));
+    bytes.extend(marker(5));
+    positions.arrived(&asked[0], bytes.into(), 6, true);
+    assert_eq!(taken(&mut positions, 9), [(0, 0), (0, 1), (0, 3)]);
+    assert_eq!(positions.position(&tp(0)), Some(6), "the end is reached");
+    assert_eq!(offsets_of(&plan(&mut positions, 1).wanted), [(0, 6)]);
+}
+
+#[test]
+fn failures_in_a_row_are_counted_until_something_arrives() {
+    let mut positions = Positions::default();
+    positions.assign([(tp(0), Some(0))], None);
+    let mut counts = Vec::new();
+    for round in 0..4 {
+        let asked = plan(&mut positions, 1).wanted;
+        match round {
+            2 => positions.arrived(&asked[0], Bytes::new(), 0, true),
+            _ => positions.failed(&asked[0], |failures| {
+                counts.push(failures);
+                Instant::now()
+            }),
+        }
+    }
+    assert_eq!(counts, [1, 2, 1]);
 }
