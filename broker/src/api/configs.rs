@@ -3,21 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocol::ErrorCode;
 use protocol::api::alter_configs::{
-    AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,
+    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
 use protocol::api::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
     DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use protocol::api::incremental_alter_configs::{
-    AlterConfigsResourceResponse as IncrementalResult, AlterableConfig as Change,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    AlterConfigsResource as IncrementalResource, AlterConfigsResourceResponse as IncrementalResult,
+    AlterableConfig as Change, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
-use protocol::{ErrorCode, Str};
 
-use super::Context;
 use super::topics::{SOURCE_BROKER, SOURCE_DEFAULT, SOURCE_TOPIC};
+use super::{Context, named_once, repeated, told};
 use crate::config::{
     BrokerConfig, Definition, Kind, TOPIC_KEYS, check_overrides, definition, in_force,
 };
@@ -170,8 +170,19 @@ pub(super) async fn alter(
     context: &Context<'_>,
     request: AlterConfigsRequest,
 ) -> AlterConfigsResponse {
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
+    let name = |one: &AlterConfigsResource| (one.resource_type, one.resource_name.clone());
+    let (resources, twice) = named_once(request.resources, name);
+    let refused = twice.into_iter().map(|(resource_type, resource_name)| {
+        let (error_code, error_message) = told(Err(repeated(TWICE)));
+        AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type,
+            resource_name,
+        }
+    });
+    let mut responses: Vec<_> = refused.collect();
+    for resource in resources {
         // Sets all that are named, and takes back all that are not.
         let changes = resource.configs.iter().map(|config| Change {
             name: config.name.clone(),
@@ -185,7 +196,7 @@ pub(super) async fn alter(
             from_nothing: true,
             validate_only: request.validate_only,
         };
-        let (error_code, error_message) = outcome(wish.apply(context).await);
+        let (error_code, error_message) = told(wish.apply(context).await);
         responses.push(AlterConfigsResourceResponse {
             error_code,
             error_message,
@@ -203,8 +214,19 @@ pub(super) async fn alter_incrementally(
     context: &Context<'_>,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
+    let name = |one: &IncrementalResource| (one.resource_type, one.resource_name.clone());
+    let (resources, twice) = named_once(request.resources, name);
+    let refused = twice.into_iter().map(|(resource_type, resource_name)| {
+        let (error_code, error_message) = told(Err(repeated(TWICE)));
+        IncrementalResult {
+            error_code,
+            error_message,
+            resource_type,
+            resource_name,
+        }
+    });
+    let mut responses: Vec<_> = refused.collect();
+    for resource in resources {
         let wish = Wish {
             resource_type: resource.resource_type,
             name: &resource.resource_name,
@@ -212,7 +234,7 @@ pub(super) async fn alter_incrementally(
             from_nothing: false,
             validate_only: request.validate_only,
         };
-        let (error_code, error_message) = outcome(wish.apply(context).await);
+        let (error_code, error_message) = told(wish.apply(context).await);
         responses.push(IncrementalResult {
             error_code,
             error_message,
@@ -226,12 +248,7 @@ pub(super) async fn alter_incrementally(
     }
 }
 
-fn outcome(result: Result<(), PlanError>) -> (i16, Option<Str>) {
-    match result {
-        Ok(()) => (0, None),
-        Err(error) => (error.code.code(), Some(error.message.into())),
-    }
-}
+const TWICE: &str = "Each resource must appear at most once.";
 
 /// How somebody wants a resource's configuration changed.
 struct Wish<'a> {

@@ -62,6 +62,9 @@ fn delete(
     asked: &DeleteRecordsPartition,
 ) -> Result<i64, ErrorCode> {
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if topic.internal() {
+        return Err(ErrorCode::InvalidTopicException);
+    }
     let (partition, _) = topic.led_here(asked.partition_index, -1)?;
     if topic.config.compact && !topic.config.delete {
         return Err(ErrorCode::PolicyViolation);

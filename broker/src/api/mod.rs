@@ -18,11 +18,15 @@ mod partitions;
 mod produce;
 mod topics;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use protocol::{ApiKey, DecodeError, Message, Reader, RequestHeader, encode_response};
+use protocol::{
+    ApiKey, DecodeError, ErrorCode, Message, Reader, RequestHeader, Str, encode_response,
+};
 
 use crate::broker::Inner;
+use crate::controller::PlanError;
 use crate::net::{Answer, Client};
 
 pub(crate) use fetch::Sessions;
@@ -126,4 +130,45 @@ async fn dispatch(context: &Context<'_>, body: &mut Reader) -> Result<Answer, De
         ApiKey::DescribeLogDirs => with!(describe_log_dirs::handle),
         ApiKey::DescribeTopicPartitions => with!(describe_topic_partitions::handle),
     })
+}
+
+/// What an answer says of a change.
+fn told(result: Result<(), PlanError>) -> (i16, Option<Str>) {
+    match result {
+        Ok(()) => (ErrorCode::None.code(), None),
+        Err(error) => (error.code.code(), Some(error.message.into())),
+    }
+}
+
+/// Takes out what a request names more than once, as nothing says which mention counts; gives what
+/// is left, and the names of the rest, which are refused.
+fn named_once<T, K: Ord>(mut all: Vec<T>, name: impl Fn(&T) -> K) -> (Vec<T>, BTreeSet<K>) {
+    let mut seen = BTreeSet::new();
+    let mut repeated = BTreeSet::new();
+    for one in &all {
+        if let Some(name) = seen.replace(name(one)) {
+            repeated.insert(name);
+        }
+    }
+    if !repeated.is_empty() {
+        all.retain(|one| !repeated.contains(&name(one)));
+    }
+    (all, repeated)
+}
+
+/// The refusal of what was named more than once.
+fn repeated(message: &str) -> PlanError {
+    PlanError::new(ErrorCode::InvalidRequest, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_twice_is_told_once_and_left_out() {
+        let (once, repeated) = named_once(vec!["a", "b", "a", "c", "a"], |name| *name);
+        assert_eq!(once, ["b", "c"]);
+        assert_eq!(repeated, BTreeSet::from(["a"]));
+    }
 }

@@ -6,25 +6,27 @@ use protocol::api::create_partitions::{
     CreatePartitionsTopicResult,
 };
 
-use super::Context;
+use super::{Context, named_once, repeated, told};
 use crate::controller::{self, PlanError};
 
 pub(super) async fn create(
     context: &Context<'_>,
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
-    let mut results = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
-        let (error_code, error_message) =
-            match create_one(context, &topic, request.validate_only).await {
-                Ok(()) => (0, None),
-                Err(error) => (error.code.code(), Some(error.message.into())),
-            };
-        results.push(CreatePartitionsTopicResult {
-            name: topic.name,
+    let (topics, twice) = named_once(request.topics, |topic| topic.name.clone());
+    let result = |name, result| {
+        let (error_code, error_message) = told(result);
+        CreatePartitionsTopicResult {
+            name,
             error_code,
             error_message,
-        });
+        }
+    };
+    let refused = |name| result(name, Err(repeated("Duplicate topic in request.")));
+    let mut results: Vec<_> = twice.into_iter().map(refused).collect();
+    for topic in topics {
+        let created = create_one(context, &topic, request.validate_only).await;
+        results.push(result(topic.name, created));
     }
     CreatePartitionsResponse {
         results,

@@ -1,6 +1,6 @@
 //! CreateTopics and DeleteTopics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use protocol::api::create_topics::{
@@ -8,14 +8,17 @@ use protocol::api::create_topics::{
     CreateTopicsResponse,
 };
 use protocol::api::delete_topics::{
-    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse,
+    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
 use protocol::{ErrorCode, Str};
+use uuid::Uuid;
 
-use super::Context;
+use super::{Context, named_once, repeated, told};
 use crate::config::{TOPIC_KEYS, in_force};
 use crate::controller::{PlanError, TopicPlan, TopicWish};
 use crate::metadata::{OFFSETS_TOPIC, Topic};
+
+const TWICE: &str = "Duplicate topic name.";
 
 /// The topics of one CreateTopics, of each of which all configuration is told: a hundred times
 /// what was asked.
@@ -25,24 +28,10 @@ pub(super) async fn create(
     context: &Context<'_>,
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
-    let mut seen = BTreeSet::new();
-    let twice: BTreeSet<Str> = request
-        .topics
-        .iter()
-        .filter(|topic| !seen.insert(topic.name.clone()))
-        .map(|topic| topic.name.clone())
-        .collect();
-    let mut results = Vec::with_capacity(seen.len());
-    for name in &twice {
-        results.push(refused(
-            name.clone(),
-            &PlanError::new(ErrorCode::InvalidRequest, "Duplicate topic name."),
-        ));
-    }
-    for topic in request.topics {
-        if twice.contains(&topic.name) {
-            continue;
-        }
+    let (topics, twice) = named_once(request.topics, |topic| topic.name.clone());
+    let refuse = |name| refused(name, repeated(TWICE));
+    let mut results: Vec<_> = twice.into_iter().map(refuse).collect();
+    for topic in topics {
         results.push(if results.len() < CREATED_MAX {
             create_one(context, topic, request.validate_only).await
         } else {
@@ -50,7 +39,7 @@ pub(super) async fn create(
                 format!("One request may name {CREATED_MAX} topics; ask again for this one.");
             refused(
                 topic.name,
-                &PlanError::new(ErrorCode::PolicyViolation, message),
+                PlanError::new(ErrorCode::PolicyViolation, message),
             )
         });
     }
@@ -60,11 +49,12 @@ pub(super) async fn create(
     }
 }
 
-fn refused(name: Str, error: &PlanError) -> CreatableTopicResult {
+fn refused(name: Str, error: PlanError) -> CreatableTopicResult {
+    let (error_code, error_message) = told(Err(error));
     CreatableTopicResult {
         name,
-        error_code: error.code.code(),
-        error_message: Some(error.message.clone().into()),
+        error_code,
+        error_message,
         configs: None,
         ..Default::default()
     }
@@ -77,18 +67,18 @@ async fn create_one(
 ) -> CreatableTopicResult {
     let wish = match wish(&asked) {
         Ok(wish) => wish,
-        Err(error) => return refused(asked.name, &error),
+        Err(error) => return refused(asked.name, error),
     };
     let broker = context.broker;
     if validate_only {
         return match broker.plan_topic(&wish) {
             Ok(plan) => describe_plan(context, &wish, &plan),
-            Err(error) => refused(asked.name, &error),
+            Err(error) => refused(asked.name, error),
         };
     }
     match broker.create_topic(&wish).await {
         Ok(topic) => describe_topic(context, &topic),
-        Err(error) => refused(asked.name, &error),
+        Err(error) => refused(asked.name, error),
     }
 }
 
@@ -178,27 +168,31 @@ pub(super) async fn delete(
     context: &Context<'_>,
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
-    let mut responses = Vec::new();
-    for name in request.topic_names {
-        responses.push(delete_by_name(context, name).await);
-    }
-    for topic in request.topics {
+    let by_name = request
+        .topic_names
+        .into_iter()
+        .map(|name| DeleteTopicState {
+            name: Some(name),
+            ..Default::default()
+        });
+    let all = by_name.chain(request.topics).collect();
+    let (topics, twice) = named_once(all, |topic: &DeleteTopicState| {
+        (topic.name.clone(), topic.topic_id)
+    });
+    let refuse = |(name, id)| deleted(name, id, Err(repeated(TWICE)));
+    let mut responses: Vec<_> = twice.into_iter().map(refuse).collect();
+    for topic in topics {
         responses.push(match topic.name {
             Some(name) => delete_by_name(context, name).await,
             None => {
-                let name = context
-                    .broker
-                    .view()
-                    .topic_by_id(topic.topic_id)
-                    .map(|found| Str::from(&*found.name));
-                match name {
+                let view = context.broker.view();
+                let found = view.topic_by_id(topic.topic_id);
+                match found.map(|found| Str::from(&*found.name)) {
                     Some(name) => delete_by_name(context, name).await,
-                    None => DeletableTopicResult {
-                        name: None,
-                        topic_id: topic.topic_id,
-                        error_code: ErrorCode::UnknownTopicId.code(),
-                        error_message: Some(ErrorCode::UnknownTopicId.message().into()),
-                    },
+                    None => {
+                        let unknown = PlanError::from(ErrorCode::UnknownTopicId);
+                        deleted(None, topic.topic_id, Err(unknown))
+                    }
                 }
             }
         });
@@ -213,7 +207,12 @@ async fn delete_by_name(context: &Context<'_>, name: Str) -> DeletableTopicResul
     let broker = context.broker;
     let id = broker.view().topic(&name).map(|topic| topic.id);
     let result = if !broker.config.flag("delete.topic.enable") {
-        Err(PlanError::from(ErrorCode::TopicDeletionDisabled))
+        // Clients of versions 1 and 2 do not know the right code.
+        Err(PlanError::from(if context.version() < 3 {
+            ErrorCode::InvalidRequest
+        } else {
+            ErrorCode::TopicDeletionDisabled
+        }))
     } else if &*name == OFFSETS_TOPIC {
         Err(PlanError::new(
             ErrorCode::InvalidTopicException,
@@ -222,13 +221,18 @@ async fn delete_by_name(context: &Context<'_>, name: Str) -> DeletableTopicResul
     } else {
         broker.delete_topic(&name).await
     };
-    let (error_code, error_message) = match result {
-        Ok(()) => (0, None),
-        Err(error) => (error.code.code(), Some(error.message.into())),
-    };
+    deleted(Some(name), id.unwrap_or_default(), result)
+}
+
+fn deleted(
+    name: Option<Str>,
+    topic_id: Uuid,
+    result: Result<(), PlanError>,
+) -> DeletableTopicResult {
+    let (error_code, error_message) = told(result);
     DeletableTopicResult {
-        name: Some(name),
-        topic_id: id.unwrap_or_default(),
+        name,
+        topic_id,
         error_code,
         error_message,
     }

@@ -234,7 +234,7 @@ fn spread(
 
 fn assigned(assignment: &BTreeMap<i32, Vec<i32>>, brokers: &[i32]) -> Result<TopicPlan, PlanError> {
     let wrong = |message: String| Err(PlanError::new(ErrorCode::InvalidReplicaAssignment, message));
-    let mut replicas = Vec::with_capacity(assignment.len());
+    let mut replicas: Vec<Vec<i32>> = Vec::with_capacity(assignment.len());
     for (expected, (&index, on)) in (0..).zip(assignment) {
         if index != expected {
             return wrong("partitions should be a consecutive 0-based integer sequence".into());
@@ -250,6 +250,14 @@ fn assigned(assignment: &BTreeMap<i32, Vec<i32>>, brokers: &[i32]) -> Result<Top
         if let Some(unknown) = on.iter().find(|id| !brokers.contains(id)) {
             return wrong(format!(
                 "The manual partition assignment includes broker {unknown}, but no such broker is registered."
+            ));
+        }
+        if let Some(before) = replicas.first().map(Vec::len)
+            && before != on.len()
+        {
+            return wrong(format!(
+                "The manual partition assignment includes a partition with {} replica(s), but this is not consistent with previous partitions, which have {before} replica(s).",
+                on.len()
             ));
         }
         replicas.push(on.clone());
@@ -317,6 +325,7 @@ mod tests {
             BTreeMap::from([(0, vec![])]),
             BTreeMap::from([(0, vec![1, 1])]),
             BTreeMap::from([(0, vec![9])]),
+            BTreeMap::from([(0, vec![1]), (1, vec![1, 2])]),
         ] {
             wish.assignment = broken;
             let refused = plan(&wish, &[], &[1, 2]);

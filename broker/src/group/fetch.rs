@@ -12,7 +12,7 @@ use protocol::error::ErrorCode;
 use uuid::Uuid;
 
 use super::coordinator::answer;
-use super::core::{CommittedOffset, Event, Group, Reply};
+use super::core::{CommittedOffset, Event, Group, Reply, State};
 use super::{GroupCoordinator, OffsetsLog, answer::str};
 
 impl<L: OffsetsLog> GroupCoordinator<L> {
@@ -102,7 +102,9 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         group: &str,
         look: impl FnOnce(Option<&Group>) -> T,
     ) -> Result<T, ErrorCode> {
-        self.of(group)?.look(|shard| look(shard.group(group)))
+        let alive = |group: &&Group| *group.state() != State::Dead;
+        self.of(group)?
+            .look(|shard| look(shard.group(group).filter(alive)))
     }
 
     /// Under the lock only what there is gets copied, however much is asked.
