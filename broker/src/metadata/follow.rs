@@ -40,6 +40,8 @@ pub(crate) struct Follower {
     config: Arc<BrokerConfig>,
     storage: Arc<Storage>,
     pool: SyncPool,
+    /// What has changed and could not be read.
+    missed: Changed,
 }
 
 /// A topic as the tree has it.
@@ -66,6 +68,7 @@ impl Follower {
             config,
             storage,
             pool,
+            missed: Changed::default(),
         }
     }
 
@@ -101,14 +104,19 @@ impl Follower {
     /// Waits for the tree to change and brings the view up to it. None once the session
     /// has ended.
     pub(crate) async fn next(&mut self, metadata: &Metadata) -> Option<Change> {
-        let mut changed = Changed::default();
-        changed.note(&self.watch.next().await?);
+        let event = self.watch.next().await?;
+        let mut changed = std::mem::take(&mut self.missed);
+        changed.note(&event);
         while let Some(event) = self.watch.try_next() {
             changed.note(&event);
         }
         let applied = tokio::task::block_in_place(|| self.apply(metadata, &changed));
         Some(applied.unwrap_or_else(|error| {
-            tracing::error!("the metadata could not be read: {error}");
+            tracing::error!(
+                "the metadata could not be read, and is read again with the next change: {error}"
+            );
+            changed.everything = true;
+            self.missed = changed;
             Change::default()
         }))
     }

@@ -4,6 +4,8 @@
 
 mod follow;
 mod register;
+#[cfg(test)]
+mod tests;
 mod view;
 mod write;
 pub(crate) mod znodes;
