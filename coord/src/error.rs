@@ -118,7 +118,7 @@ pub enum CoordError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// Past one of the limits in [`crate::tree::limits`].
+    /// Past one of the limits in `tree::limits`.
     #[error("{what} of {size} is over the limit of {limit}")]
     TooLarge {
         /// What was measured.

@@ -40,11 +40,6 @@ impl Handle {
         })
     }
 
-    /// The last transaction that this member's tree shows.
-    pub fn zxid(&self) -> Zxid {
-        *self.shared.applied.borrow()
-    }
-
     /// Znodes in the tree, and bytes of data in them.
     pub fn size(&self) -> (usize, usize) {
         let served = self.shared.served.read();

@@ -13,9 +13,9 @@
 mod error;
 mod handle;
 mod service;
-pub mod session;
+mod session;
 mod storage;
-pub mod tree;
+mod tree;
 mod watch;
 mod zxid;
 

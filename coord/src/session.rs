@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The clocks of the sessions. Times are milliseconds of one clock that never goes back.
 #[derive(Debug, Default)]
-pub struct SessionClocks {
+pub(crate) struct SessionClocks {
     /// The timeout and, unless pinned, the deadline of each.
     sessions: BTreeMap<i64, (u32, Option<i64>)>,
     deadlines: BTreeSet<(i64, i64)>,
@@ -15,7 +15,7 @@ pub struct SessionClocks {
 
 impl SessionClocks {
     /// Begins a session's clock at `now`, or begins it anew.
-    pub fn open(&mut self, id: i64, timeout_ms: u32, now: i64) {
+    pub(crate) fn open(&mut self, id: i64, timeout_ms: u32, now: i64) {
         self.set(
             id,
             timeout_ms,
@@ -24,12 +24,12 @@ impl SessionClocks {
     }
 
     /// Enters a session without a clock.
-    pub fn pin(&mut self, id: i64, timeout_ms: u32) {
+    pub(crate) fn pin(&mut self, id: i64, timeout_ms: u32) {
         self.set(id, timeout_ms, None);
     }
 
     /// The session was heard of. Returns false for one that is not here.
-    pub fn touch(&mut self, id: i64, now: i64) -> bool {
+    pub(crate) fn touch(&mut self, id: i64, now: i64) -> bool {
         let Some((timeout_ms, deadline)) = self.sessions.get(&id).copied() else {
             return false;
         };
@@ -40,7 +40,7 @@ impl SessionClocks {
     }
 
     /// The session has ended.
-    pub fn close(&mut self, id: i64) {
+    pub(crate) fn close(&mut self, id: i64) {
         if let Some((_, Some(deadline))) = self.sessions.remove(&id) {
             self.deadlines.remove(&(deadline, id));
         }
@@ -48,7 +48,7 @@ impl SessionClocks {
 
     /// The sessions whose deadline has come, oldest first. They stay in the table, on a new clock, until their end is
     /// committed: a proposal that is lost is made again.
-    pub fn expired(&mut self, now: i64) -> Vec<i64> {
+    pub(crate) fn expired(&mut self, now: i64) -> Vec<i64> {
         let overdue: Vec<i64> = self
             .deadlines
             .range(..=(now, i64::MAX))
@@ -61,7 +61,7 @@ impl SessionClocks {
     }
 
     /// When the next deadline is.
-    pub fn next_deadline(&self) -> Option<i64> {
+    pub(crate) fn next_deadline(&self) -> Option<i64> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 

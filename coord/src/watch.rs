@@ -218,10 +218,10 @@ impl Watchers {
         let mut told: BTreeMap<u64, Vec<WatchEvent>> = BTreeMap::new();
         for tree::Event { kind, path } in events {
             let watch_kind = match kind {
-                EventKind::NodeCreated => WatchKind::NodeCreated,
-                EventKind::NodeDeleted => WatchKind::NodeDeleted,
-                EventKind::NodeDataChanged => WatchKind::NodeDataChanged,
-                EventKind::NodeChildrenChanged => WatchKind::NodeChildrenChanged,
+                EventKind::Created => WatchKind::NodeCreated,
+                EventKind::Deleted => WatchKind::NodeDeleted,
+                EventKind::DataChanged => WatchKind::NodeDataChanged,
+                EventKind::ChildrenChanged => WatchKind::NodeChildrenChanged,
             };
             for id in self.table.fire(*kind, path) {
                 told.entry(id).or_default().push(WatchEvent {

@@ -49,12 +49,8 @@ pub struct CoordConfig {
     /// How often container and TTL znodes are swept, in milliseconds (ZooKeeper's
     /// `znode.container.checkIntervalMs`).
     pub sweep_every_ms: i64,
-    /// A snapshot is taken after so many transactions,
+    /// A snapshot is taken after so many transactions, or 64 MiB of them.
     pub snapshot_txns: usize,
-    /// or after so many bytes of them.
-    pub snapshot_bytes: usize,
-    /// So many snapshots are kept, at least 1, and the logs back to the oldest of them.
-    pub snapshots_kept: usize,
     /// The time, which becomes ctime and mtime.
     pub clock: Clock,
 }
@@ -65,8 +61,6 @@ impl Default for CoordConfig {
             member: 1,
             sweep_every_ms: 60_000,
             snapshot_txns: 100_000,
-            snapshot_bytes: 64 << 20,
-            snapshots_kept: 3,
             clock: Arc::new(|| {
                 let since = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
@@ -160,12 +154,10 @@ impl Coord {
         }
         let busy = Arc::new(AtomicBool::new(crowded));
         let shared = Arc::new(Shared::new(tree, Arc::clone(&events)));
-        let keep = config.snapshots_kept.max(1);
         let dir: PathBuf = dir.to_owned();
         let snapshot_thread = SnapshotThread {
             disk: disk.clone(),
             dir: dir.clone(),
-            keep,
             shared: Arc::clone(&shared),
             log: Arc::clone(&commands),
             commands: Arc::clone(&snapshots),

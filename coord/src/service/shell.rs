@@ -28,6 +28,8 @@ pub(super) struct Shell {
     pub(super) since_snapshot: (usize, usize),
 }
 
+/// A snapshot is taken after so many bytes of transactions.
+const SNAPSHOT_BYTES: usize = 64 << 20;
 /// The longest sleep, where nothing is due.
 const SLEEP_MS_MAX: u64 = 3_600_000;
 
@@ -148,7 +150,7 @@ impl Shell {
 
     fn snapshot_if_due(&mut self) {
         let (txns, bytes) = self.since_snapshot;
-        if txns < self.config.snapshot_txns && bytes < self.config.snapshot_bytes {
+        if txns < self.config.snapshot_txns && bytes < SNAPSHOT_BYTES {
             return;
         }
         let (nodes, data) = {

@@ -15,6 +15,8 @@ use crate::storage::{self, Log, SnapshotWriter, StorageError};
 
 /// Bytes after which a piece ends.
 const PIECE_BYTES: usize = 256 << 10;
+/// A damaged snapshot is passed over for one before it, so the logs are kept back to the oldest of these.
+const SNAPSHOTS_KEPT: usize = 3;
 /// Between pieces, so that a snapshot never takes the disk from commits for long.
 const PACE: Duration = Duration::from_millis(1);
 
@@ -26,7 +28,6 @@ pub(super) enum SnapshotCommand {
 pub(super) struct SnapshotThread<D: Disk> {
     pub(super) disk: D,
     pub(super) dir: PathBuf,
-    pub(super) keep: usize,
     pub(super) shared: Arc<Shared>,
     pub(super) log: Arc<Inbox<LogCommand>>,
     pub(super) commands: Arc<Inbox<SnapshotCommand>>,
@@ -94,6 +95,6 @@ impl<D: Disk> SnapshotThread<D> {
         };
         writer.finish(reached)?;
         tracing::debug!("snapshot of transaction {start}");
-        Log::purge(&self.disk, &self.dir, self.keep)
+        Log::purge(&self.disk, &self.dir, SNAPSHOTS_KEPT)
     }
 }

@@ -8,7 +8,7 @@
 //! Not here: who gives zxids and commits (`service::voter`), what is on disk (`storage`), whose session has gone
 //! silent (`session`).
 
-pub mod limits;
+pub(crate) mod limits;
 mod node;
 mod path;
 mod prepare;
@@ -27,13 +27,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-pub use node::{Kind, Stat};
-pub use path::{check_path, split};
-pub use prepare::Preparer;
-pub use request::{CreateMode, Created, Op, OpResult, Request};
-pub use txn::{Change, ClosedSession, Txn, TxnBody};
-pub use walk::{NodeRecord, RestoreError};
-pub use watches::{CHILDREN, DATA, EventKind, PERSISTENT, RECURSIVE, Watches};
+pub(crate) use node::Kind;
+pub use node::Stat;
+pub(crate) use path::{check_path, split};
+pub(crate) use prepare::Preparer;
+pub(crate) use request::Request;
+pub use request::{CreateMode, Created, Op, OpResult};
+pub(crate) use txn::{Change, ClosedSession, Txn, TxnBody};
+pub(crate) use walk::NodeRecord;
+pub(crate) use watches::{CHILDREN, DATA, EventKind, PERSISTENT, RECURSIVE, Watches};
 
 use crate::Zxid;
 use crate::error::CoordError;
@@ -41,7 +43,7 @@ use node::Node;
 
 /// A session as the tree knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionRecord {
+pub(crate) struct SessionRecord {
     /// After how many milliseconds of silence it ends.
     pub timeout_ms: u32,
     /// The member in whose process it lives, or 0 for one of a client on the wire.
@@ -50,7 +52,7 @@ pub struct SessionRecord {
 
 /// What a change does to those who watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub(crate) struct Event {
     /// What happened.
     pub kind: EventKind,
     /// To which znode.
@@ -59,7 +61,7 @@ pub struct Event {
 
 /// What applying a transaction gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// One for each change, in order.
     pub results: Vec<OpResult>,
     /// In order; each is to be offered to the watches.
@@ -68,7 +70,7 @@ pub struct Applied {
 
 /// Every znode and session at one point in the order of transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tree {
+pub(crate) struct Tree {
     root: Node,
     sessions: BTreeMap<i64, SessionRecord>,
     /// The ephemeral znodes of each session; a session without any is not in it.
@@ -88,7 +90,7 @@ impl Default for Tree {
 
 impl Tree {
     /// The tree before the first transaction: the root and ZooKeeper's own znodes.
-    pub fn new() -> Tree {
+    pub(crate) fn new() -> Tree {
         let mut tree = Tree::bare();
         for path in &path::SPECIAL[1..] {
             tree.insert(path, Node::new(b"", 0, Zxid::ZERO, 0));
@@ -110,33 +112,33 @@ impl Tree {
     }
 
     /// The last transaction applied.
-    pub fn applied(&self) -> Zxid {
+    pub(crate) fn applied(&self) -> Zxid {
         self.applied
     }
 
     /// Znodes, the root counted.
-    pub fn node_count(&self) -> usize {
+    pub(crate) fn node_count(&self) -> usize {
         self.nodes
     }
 
     /// Bytes of data in all znodes.
-    pub fn data_bytes(&self) -> usize {
+    pub(crate) fn data_bytes(&self) -> usize {
         self.data_bytes
     }
 
     /// A znode's data (a copy) and numbers.
-    pub fn get(&self, path: &str) -> Result<(Bytes, Stat), CoordError> {
+    pub(crate) fn get(&self, path: &str) -> Result<(Bytes, Stat), CoordError> {
         let node = self.find_checked(path)?;
         Ok((Bytes::copy_from_slice(&node.data), node.stat()))
     }
 
     /// A znode's numbers, or none where there is no such znode.
-    pub fn exists(&self, path: &str) -> Option<Stat> {
+    pub(crate) fn exists(&self, path: &str) -> Option<Stat> {
         self.find(path).map(Node::stat)
     }
 
     /// The names of a znode's children, sorted.
-    pub fn children(&self, path: &str) -> Result<Vec<String>, CoordError> {
+    pub(crate) fn children(&self, path: &str) -> Result<Vec<String>, CoordError> {
         let node = self.find_checked(path)?;
         Ok(node
             .children()
@@ -147,17 +149,17 @@ impl Tree {
     }
 
     /// The sessions and what is known of each, by id.
-    pub fn sessions(&self) -> impl Iterator<Item = (i64, SessionRecord)> + '_ {
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = (i64, SessionRecord)> + '_ {
         self.sessions.iter().map(|(id, record)| (*id, *record))
     }
 
     /// One session, if it has not ended.
-    pub fn session(&self, id: i64) -> Option<SessionRecord> {
+    pub(crate) fn session(&self, id: i64) -> Option<SessionRecord> {
         self.sessions.get(&id).copied()
     }
 
     /// The ephemeral znodes of a session, sorted.
-    pub fn ephemerals(&self, session: i64) -> impl Iterator<Item = &str> {
+    pub(crate) fn ephemerals(&self, session: i64) -> impl Iterator<Item = &str> {
         self.ephemerals
             .get(&session)
             .into_iter()
@@ -167,7 +169,7 @@ impl Tree {
 
     /// Carries out a committed transaction. Must be called in zxid order; a transaction that the tree has seen may
     /// come again if all those after it come again, too (the replay over a fuzzy snapshot).
-    pub fn apply(&mut self, txn: &Txn) -> Applied {
+    pub(crate) fn apply(&mut self, txn: &Txn) -> Applied {
         let mut applied = Applied::default();
         match &txn.body {
             TxnBody::OpenSession {
@@ -216,11 +218,11 @@ impl Tree {
                     parent.pzxid = txn.zxid;
                     self.insert(path, node);
                     events.push(Event {
-                        kind: EventKind::NodeCreated,
+                        kind: EventKind::Created,
                         path: path.clone(),
                     });
                     events.push(Event {
-                        kind: EventKind::NodeChildrenChanged,
+                        kind: EventKind::ChildrenChanged,
                         path: parent_path.into(),
                     });
                 }
@@ -249,7 +251,7 @@ impl Tree {
                 let stat = node.stat();
                 self.data_bytes = self.data_bytes - before + data.len();
                 events.push(Event {
-                    kind: EventKind::NodeDataChanged,
+                    kind: EventKind::DataChanged,
                     path: path.clone(),
                 });
                 OpResult::Set(stat)
@@ -267,11 +269,11 @@ impl Tree {
         if let Some(node) = parent.take(name) {
             self.forget(path, &node);
             events.push(Event {
-                kind: EventKind::NodeDeleted,
+                kind: EventKind::Deleted,
                 path: path.into(),
             });
             events.push(Event {
-                kind: EventKind::NodeChildrenChanged,
+                kind: EventKind::ChildrenChanged,
                 path: parent_path.into(),
             });
         }

@@ -11,7 +11,7 @@ pub(crate) type Children = BTreeMap<Box<str>, Box<Node>>;
 
 /// What ends a znode's life besides a delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Nothing.
     Persistent,
     /// The end of this session. Session ids are never 0, nor do they start with the byte 0xff.

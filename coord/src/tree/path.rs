@@ -7,7 +7,7 @@ use crate::error::CoordError;
 pub(crate) const SPECIAL: [&str; 4] = ["/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"];
 
 /// Checks that `path` is absolute and normal: no empty, `.` or `..` names, no control or private characters.
-pub fn check_path(path: &str) -> Result<(), CoordError> {
+pub(crate) fn check_path(path: &str) -> Result<(), CoordError> {
     let bad = |reason| {
         Err(CoordError::BadArguments {
             path: path.chars().take(200).collect(),
@@ -46,7 +46,7 @@ pub fn check_path(path: &str) -> Result<(), CoordError> {
 }
 
 /// The parent's path and the last name. The root has no parent; it comes apart into `"/"` and `""`.
-pub fn split(path: &str) -> (&str, &str) {
+pub(crate) fn split(path: &str) -> (&str, &str) {
     match path.rfind('/') {
         Some(0) | None => ("/", path.trim_start_matches('/')),
         Some(at) => (&path[..at], &path[at + 1..]),

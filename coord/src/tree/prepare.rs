@@ -44,7 +44,7 @@ type Views = BTreeMap<Box<str>, Option<View>>;
 
 /// What is proposed and not yet applied.
 #[derive(Debug, Default)]
-pub struct Preparer {
+pub(crate) struct Preparer {
     /// Each with the last proposal that touches it.
     nodes: BTreeMap<Box<str>, (Zxid, Option<View>)>,
     /// Sessions that will have begun (true) or ended (false).
@@ -55,13 +55,13 @@ pub struct Preparer {
 
 impl Preparer {
     /// With nothing proposed.
-    pub fn new() -> Preparer {
+    pub(crate) fn new() -> Preparer {
         Preparer::default()
     }
 
     /// Decides the transaction of a request. `zxid` is the one it will have, the next in order; `now` is milliseconds
     /// since 1970. A refused request leaves no trace.
-    pub fn prepare(
+    pub(crate) fn prepare(
         &mut self,
         tree: &Tree,
         request: &Request,
@@ -115,7 +115,7 @@ impl Preparer {
     }
 
     /// Forgets what the tree now shows by itself: everything up to `zxid` has been applied.
-    pub fn applied(&mut self, zxid: Zxid) {
+    pub(crate) fn applied(&mut self, zxid: Zxid) {
         while self.touched.front().is_some_and(|(at, ..)| *at <= zxid) {
             let Some((at, paths, ids)) = self.touched.pop_front() else {
                 break;
@@ -134,12 +134,12 @@ impl Preparer {
     }
 
     /// Forgets every proposal: none of them will be applied.
-    pub fn discard(&mut self) {
+    pub(crate) fn discard(&mut self) {
         *self = Preparer::new();
     }
 
     /// Whether the session has begun and not ended, proposals counted.
-    pub fn has_session(&self, tree: &Tree, id: i64) -> bool {
+    pub(crate) fn has_session(&self, tree: &Tree, id: i64) -> bool {
         match self.sessions.get(&id) {
             Some((_, open)) => *open,
             None => tree.session(id).is_some(),

@@ -161,7 +161,7 @@ impl Op {
 
 /// What a client, or the service itself, wants to become of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub(crate) enum Request {
     /// All of these operations or none; `session` 0 is the service itself.
     Ops {
         /// Who asks; ephemeral znodes are this session's.

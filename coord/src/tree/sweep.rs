@@ -18,7 +18,7 @@ pub(crate) fn has_expired(kind: Kind, created: i32, children: usize, mtime: i64,
 
 impl Tree {
     /// Up to `limit` deletions of znodes that have had their time at `now` (milliseconds since 1970), in path order.
-    pub fn sweep(&self, now: i64, limit: usize) -> Vec<Op> {
+    pub(crate) fn sweep(&self, now: i64, limit: usize) -> Vec<Op> {
         let over = |node: &Node| {
             has_expired(
                 node.kind(),

@@ -372,7 +372,7 @@ fn ephemerals_end_with_their_session_even_while_proposed() {
     assert_eq!(
         events[0],
         Event {
-            kind: EventKind::NodeDeleted,
+            kind: EventKind::Deleted,
             path: "/other".into()
         }
     );
@@ -430,7 +430,7 @@ fn containers_and_ttl_znodes_are_swept_when_their_time_has_come() {
 
 #[test]
 fn watches_fire_as_zookeepers_do() {
-    use EventKind::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
+    use EventKind::{ChildrenChanged, Created, DataChanged, Deleted};
     let mut watches = Watches::default();
     let all = |w: &mut Watches, kind, path| w.fire(kind, path);
     watches.add("/a", 1, DATA);
@@ -439,33 +439,33 @@ fn watches_fire_as_zookeepers_do() {
     watches.add("/a", 4, RECURSIVE);
     watches.add("/", 5, RECURSIVE);
     watches.add("/a", 6, DATA | CHILDREN);
-    assert_eq!(all(&mut watches, NodeDataChanged, "/a"), [1, 3, 4, 5, 6]);
+    assert_eq!(all(&mut watches, DataChanged, "/a"), [1, 3, 4, 5, 6]);
     assert_eq!(
-        all(&mut watches, NodeDataChanged, "/a"),
+        all(&mut watches, DataChanged, "/a"),
         [3, 4, 5],
         "one-shot watches are spent"
     );
     assert_eq!(
-        all(&mut watches, NodeChildrenChanged, "/a"),
+        all(&mut watches, ChildrenChanged, "/a"),
         [2, 3, 6],
         "recursive ones hear nothing of children"
     );
-    assert_eq!(all(&mut watches, NodeCreated, "/a/b"), [4, 5]);
+    assert_eq!(all(&mut watches, Created, "/a/b"), [4, 5]);
     assert_eq!(
-        all(&mut watches, NodeDataChanged, "/ab"),
+        all(&mut watches, DataChanged, "/ab"),
         [5],
         "a name's prefix is no ancestor"
     );
     watches.add("/a", 2, CHILDREN);
     watches.add("/a", 6, DATA | CHILDREN);
-    assert_eq!(all(&mut watches, NodeDeleted, "/a"), [2, 3, 4, 5, 6]);
-    assert_eq!(all(&mut watches, NodeCreated, "/a"), [3, 4, 5]);
+    assert_eq!(all(&mut watches, Deleted, "/a"), [2, 3, 4, 5, 6]);
+    assert_eq!(all(&mut watches, Created, "/a"), [3, 4, 5]);
     assert!(watches.remove("/a", 3, PERSISTENT));
     assert!(!watches.remove("/a", 3, PERSISTENT));
     watches.remove_watcher(4);
     watches.remove_watcher(5);
-    assert!(all(&mut watches, NodeCreated, "/a").is_empty());
-    assert_eq!(watches.path_count(), 0);
+    assert!(all(&mut watches, Created, "/a").is_empty());
+    assert_eq!(watches, Watches::default());
 }
 
 #[test]
@@ -489,11 +489,11 @@ fn a_changes_events_come_in_order() {
     assert_eq!(
         events,
         [
-            (EventKind::NodeCreated, "/a"),
-            (EventKind::NodeChildrenChanged, "/"),
-            (EventKind::NodeDataChanged, "/a"),
-            (EventKind::NodeDeleted, "/a"),
-            (EventKind::NodeChildrenChanged, "/"),
+            (EventKind::Created, "/a"),
+            (EventKind::ChildrenChanged, "/"),
+            (EventKind::DataChanged, "/a"),
+            (EventKind::Deleted, "/a"),
+            (EventKind::ChildrenChanged, "/"),
         ]
     );
 }

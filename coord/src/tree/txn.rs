@@ -7,7 +7,7 @@ use crate::Zxid;
 
 /// One atomic change of the tree and the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Txn {
+pub(crate) struct Txn {
     /// Its place in the order of all transactions.
     pub zxid: Zxid,
     /// When it was prepared, in milliseconds since 1970: the ctime or mtime of what it changes.
@@ -20,7 +20,7 @@ pub struct Txn {
 
 /// What a transaction changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TxnBody {
+pub(crate) enum TxnBody {
     /// A session begins.
     OpenSession {
         /// Its id.
@@ -38,7 +38,7 @@ pub enum TxnBody {
 
 /// A session that ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClosedSession {
+pub(crate) struct ClosedSession {
     /// Its id.
     pub id: i64,
     /// The ephemeral znodes that it leaves, sorted.
@@ -47,7 +47,7 @@ pub struct ClosedSession {
 
 /// One change of one znode, decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// The znode comes to be.
     Create {
         /// Its full path.

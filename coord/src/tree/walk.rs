@@ -10,7 +10,7 @@ use crate::Zxid;
 
 /// A znode as a snapshot holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeRecord {
+pub(crate) struct NodeRecord {
     /// Its full path.
     pub path: String,
     /// Its data.
@@ -36,12 +36,12 @@ pub struct NodeRecord {
 /// Why a node of a snapshot has no place in the tree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("znode {0:?} has no parent, or came twice")]
-pub struct RestoreError(pub String);
+pub(crate) struct RestoreError(pub String);
 
 impl Tree {
     /// Gives `visit` the znodes that come after `after` (from the root on where it is none), until it says false.
     /// Returns the path to go on after, or none when the walk is over.
-    pub fn walk(
+    pub(crate) fn walk(
         &self,
         after: Option<&str>,
         visit: &mut dyn FnMut(NodeRecord) -> bool,

@@ -8,29 +8,29 @@ use super::path::split;
 /// What happened to a znode; the numbers are ZooKeeper's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub enum EventKind {
+pub(crate) enum EventKind {
     /// It was created.
-    NodeCreated = 1,
+    Created = 1,
     /// It was deleted.
-    NodeDeleted = 2,
+    Deleted = 2,
     /// Its data was set.
-    NodeDataChanged = 3,
+    DataChanged = 3,
     /// A child was created or deleted.
-    NodeChildrenChanged = 4,
+    ChildrenChanged = 4,
 }
 
 /// One-shot, of data and existence: the next creation, set or deletion.
-pub const DATA: u8 = 1;
+pub(crate) const DATA: u8 = 1;
 /// One-shot, of children: the next creation or deletion of a child, or the znode's own deletion.
-pub const CHILDREN: u8 = 2;
+pub(crate) const CHILDREN: u8 = 2;
 /// All of the above, until removed.
-pub const PERSISTENT: u8 = 4;
+pub(crate) const PERSISTENT: u8 = 4;
 /// Creations, sets and deletions of the znode and everything under it, until removed. Never of children.
-pub const RECURSIVE: u8 = 8;
+pub(crate) const RECURSIVE: u8 = 8;
 
 /// The watches that are set. A watcher is a number that its owner chose; it may watch many paths in many ways.
-#[derive(Debug, Default)]
-pub struct Watches {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Watches {
     by_path: BTreeMap<Box<str>, BTreeMap<u64, u8>>,
     by_watcher: BTreeMap<u64, BTreeSet<Box<str>>>,
     /// While there are none, no event asks for its ancestors' watches.
@@ -39,7 +39,7 @@ pub struct Watches {
 
 impl Watches {
     /// Adds `modes` (a union of [`DATA`], [`CHILDREN`], [`PERSISTENT`] and [`RECURSIVE`]) of `watcher` on `path`.
-    pub fn add(&mut self, path: &str, watcher: u64, modes: u8) {
+    pub(crate) fn add(&mut self, path: &str, watcher: u64, modes: u8) {
         let held = self
             .by_path
             .entry(path.into())
@@ -57,7 +57,7 @@ impl Watches {
     }
 
     /// Takes `modes` of `watcher` off `path`; false where none of them was set.
-    pub fn remove(&mut self, path: &str, watcher: u64, modes: u8) -> bool {
+    pub(crate) fn remove(&mut self, path: &str, watcher: u64, modes: u8) -> bool {
         let Some(watchers) = self.by_path.get_mut(path) else {
             return false;
         };
@@ -85,18 +85,18 @@ impl Watches {
     }
 
     /// Takes off everything that `watcher` watches.
-    pub fn remove_watcher(&mut self, watcher: u64) {
+    pub(crate) fn remove_watcher(&mut self, watcher: u64) {
         for path in self.by_watcher.get(&watcher).cloned().unwrap_or_default() {
             self.remove(&path, watcher, u8::MAX);
         }
     }
 
     /// The watchers of an event, each once and in order; their one-shot watches that fired are gone.
-    pub fn fire(&mut self, kind: EventKind, path: &str) -> Vec<u64> {
+    pub(crate) fn fire(&mut self, kind: EventKind, path: &str) -> Vec<u64> {
         let (once, lasting) = match kind {
-            EventKind::NodeCreated | EventKind::NodeDataChanged => (DATA, PERSISTENT | RECURSIVE),
-            EventKind::NodeDeleted => (DATA | CHILDREN, PERSISTENT | RECURSIVE),
-            EventKind::NodeChildrenChanged => (CHILDREN, PERSISTENT),
+            EventKind::Created | EventKind::DataChanged => (DATA, PERSISTENT | RECURSIVE),
+            EventKind::Deleted => (DATA | CHILDREN, PERSISTENT | RECURSIVE),
+            EventKind::ChildrenChanged => (CHILDREN, PERSISTENT),
         };
         let mut told = BTreeSet::new();
         if let Some(watchers) = self.by_path.get(path) {
@@ -125,10 +125,5 @@ impl Watches {
             }
         }
         told.into_iter().collect()
-    }
-
-    /// Paths that anyone watches.
-    pub fn path_count(&self) -> usize {
-        self.by_path.len()
     }
 }
