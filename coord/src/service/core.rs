@@ -49,8 +49,6 @@ pub(crate) enum Event {
 
 /// What the log thread has to do. Proposals of a generation that was refused are passed over.
 pub(crate) enum LogCommand {
-    /// Puts an epoch on disk.
-    EnterEpoch { generation: u64, epoch: u32 },
     /// Appends and syncs.
     Append { generation: u64, entry: Entry },
     /// Starts a new file.
@@ -171,8 +169,8 @@ impl Core {
                 self.close_dropped(now, tree, actions);
             }
             Event::Durable(zxid) => {
-                let committed = self.voter.durable(zxid);
-                self.deliver(now, committed, actions);
+                self.voter.durable(zxid);
+                self.deliver(now, zxid, actions);
             }
             Event::Refused { generation, reason } => {
                 debug_assert!(
@@ -255,11 +253,7 @@ impl Core {
         match self.preparer.prepare(tree, request, zxid, now.wall) {
             Ok(txn) => {
                 let generation = self.generation;
-                if let Some(epoch) = self.voter.propose(zxid) {
-                    actions
-                        .log
-                        .push(LogCommand::EnterEpoch { generation, epoch });
-                }
+                self.voter.propose(zxid);
                 let entry = (zxid, encode_txn(&txn));
                 actions.log.push(LogCommand::Append { generation, entry });
                 self.waiting.push_back(Delivery::Commit(txn, reply));

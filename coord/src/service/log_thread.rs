@@ -1,18 +1,16 @@
 //! The log thread: takes all the appends that have gathered, writes them at once and syncs once. While it waits for
 //! the disk, the next group gathers: that is the group commit.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use disk::Disk;
 
 use super::core::{Event, LogCommand};
 use super::inbox::Inbox;
-use crate::storage::{Entry, Epochs, Log, StorageError};
+use crate::storage::{Entry, Log, StorageError};
 
 pub(super) struct LogThread<D: Disk> {
     pub(super) disk: D,
-    pub(super) dir: PathBuf,
     pub(super) log: Log<D>,
     pub(super) commands: Arc<Inbox<LogCommand>>,
     pub(super) events: Arc<Inbox<Event>>,
@@ -39,18 +37,6 @@ impl<D: Disk> LogThread<D> {
                             group.push(entry);
                         }
                         Ok(())
-                    }
-                    LogCommand::EnterEpoch {
-                        generation: of,
-                        epoch,
-                    } => {
-                        let before = self.commit(&mut group);
-                        if before.is_ok() && Some(of) > refused {
-                            generation = of;
-                            Epochs::enter(&self.disk, &self.dir, epoch)
-                        } else {
-                            before
-                        }
                     }
                     LogCommand::Roll => self.commit(&mut group).and_then(|()| self.log.roll()),
                     LogCommand::Stop => {

@@ -19,7 +19,7 @@ mod shell_tests;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -154,10 +154,9 @@ impl Coord {
         }
         let busy = Arc::new(AtomicBool::new(crowded));
         let shared = Arc::new(Shared::new(tree, Arc::clone(&events)));
-        let dir: PathBuf = dir.to_owned();
         let snapshot_thread = SnapshotThread {
             disk: disk.clone(),
-            dir: dir.clone(),
+            dir: dir.to_owned(),
             shared: Arc::clone(&shared),
             log: Arc::clone(&commands),
             commands: Arc::clone(&snapshots),
@@ -166,7 +165,6 @@ impl Coord {
         };
         let log_thread = LogThread {
             disk,
-            dir,
             log,
             commands: Arc::clone(&commands),
             events,

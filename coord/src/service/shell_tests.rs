@@ -197,7 +197,6 @@ fn a_sync_that_says_full_is_final() {
     let events = Arc::new(Inbox::new());
     let thread = LogThread {
         disk: disk.clone(),
-        dir: dir.to_owned(),
         log,
         commands: Arc::new(Inbox::new()),
         events: Arc::clone(&events),

@@ -22,29 +22,27 @@ impl Voter {
         }
     }
 
-    /// The zxid of the next proposal. Past the counter's end that is the first of the next epoch.
+    /// The zxid of the next proposal. Past the counter's end that is the first of the next epoch, which nothing but the
+    /// log has to say: a start enters an epoch past all that the log holds.
     pub(crate) fn next(&self) -> Zxid {
         self.proposed
             .next()
             .unwrap_or(Zxid::new(self.proposed.epoch().saturating_add(1), 1))
     }
 
-    /// Proposes `zxid`, which must be [`Voter::next`]. Returns the epoch that must be on disk before it.
-    pub(crate) fn propose(&mut self, zxid: Zxid) -> Option<u32> {
+    /// Proposes `zxid`, which must be [`Voter::next`].
+    pub(crate) fn propose(&mut self, zxid: Zxid) {
         assert_eq!(zxid, self.next(), "a proposal leaves a gap");
-        let entered = zxid.epoch() != self.proposed.epoch();
         self.proposed = zxid;
-        entered.then(|| zxid.epoch())
     }
 
-    /// The log is on disk up to `zxid`. Returns what is committed with that: everything up to it.
-    pub(crate) fn durable(&mut self, zxid: Zxid) -> Zxid {
+    /// The log is on disk up to `zxid`, and so all up to there is committed.
+    pub(crate) fn durable(&mut self, zxid: Zxid) {
         assert!(
             zxid >= self.durable && zxid <= self.proposed,
             "only what was proposed becomes durable"
         );
         self.durable = zxid;
-        zxid
     }
 
     /// None of the proposals that are not durable will be, as nothing of them was written.
@@ -62,19 +60,11 @@ mod tests {
         let mut voter = Voter::new(3);
         voter.proposed = Zxid::new(3, u32::MAX - 1);
         voter.durable = voter.proposed;
-        assert_eq!(voter.propose(voter.next()), None);
-        assert_eq!(
-            voter.durable(Zxid::new(3, u32::MAX)),
-            Zxid::new(3, u32::MAX)
-        );
-        assert_eq!(voter.next(), Zxid::new(4, 1));
-        assert_eq!(voter.propose(voter.next()), Some(4));
-        assert_eq!(voter.propose(voter.next()), None);
+        voter.propose(Zxid::new(3, u32::MAX));
+        voter.durable(Zxid::new(3, u32::MAX));
+        voter.propose(Zxid::new(4, 1));
+        voter.propose(Zxid::new(4, 2));
         voter.retreat();
-        assert_eq!(
-            voter.propose(voter.next()),
-            Some(4),
-            "the epoch that was not entered is entered again"
-        );
+        assert_eq!(voter.next(), Zxid::new(4, 1));
     }
 }
