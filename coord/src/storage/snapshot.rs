@@ -7,7 +7,6 @@
 //! Each piece's CRC goes on from the one before, so that none can be missing. The last piece is the end and says which
 //! transaction the fuzzy part reaches up to. A snapshot takes its name when it is whole and on disk.
 
-use std::io::{ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 
 use disk::{Disk, DiskFile, Open};
@@ -121,12 +120,7 @@ impl<D: Disk> SnapshotWriter<D> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        // Room first: a full disk is then an error that is not final.
-        match self.file.allocate(self.end, bytes.len() as u64) {
-            Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error.into()),
-            _ => {}
-        }
-        self.file.write_at(&[IoSlice::new(bytes)], self.end)?;
+        self.file.write_with_room(bytes, self.end)?;
         self.end += bytes.len() as u64;
         Ok(())
     }
