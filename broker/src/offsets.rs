@@ -86,7 +86,7 @@ impl OffsetsLog for OffsetsTopic {
     async fn read_all(
         &self,
         index: i32,
-        each: &mut (dyn FnMut(Bytes, Option<Bytes>, i64) + Send),
+        each: &mut (dyn FnMut(Bytes, Option<Bytes>) + Send),
     ) -> Result<(), ErrorCode> {
         let partition = self.partition(index)?;
         let mut offset = partition.with_log(|log| log.log_start())?;
@@ -110,7 +110,7 @@ impl OffsetsLog for OffsetsTopic {
                 for record in iterated {
                     let record = record.map_err(|error| error.code())?;
                     if let (Some(key), true) = (record.key, record.offset >= offset) {
-                        each(key, record.value, record.timestamp);
+                        each(key, record.value);
                     }
                 }
                 offset = next;

@@ -1,5 +1,5 @@
 //! Which groups this broker coordinates, and the way of a request to them. The APIs themselves are
-//! in `membership`, `offsets` and `describe`.
+//! in `membership`, `offsets`, `fetch` and `describe`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

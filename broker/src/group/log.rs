@@ -20,12 +20,12 @@ pub trait OffsetsLog: Send + Sync + 'static {
     /// The largest batch that a partition takes, in bytes.
     fn batch_bytes_max(&self, partition: i32) -> usize;
 
-    /// Reads a partition from its log start to its end, giving key, value and timestamp of each
-    /// record in order.
+    /// Reads a partition from its log start to its end, giving key and value of each record in
+    /// order.
     fn read_all(
         &self,
         partition: i32,
-        each: &mut (dyn FnMut(Bytes, Option<Bytes>, i64) + Send),
+        each: &mut (dyn FnMut(Bytes, Option<Bytes>) + Send),
     ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
 
     /// How many partitions the topic has (or will have, before it is created): at least 1, and it

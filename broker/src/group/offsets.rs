@@ -1,4 +1,4 @@
-//! OffsetCommit, OffsetFetch and OffsetDelete: from the wire's types to the core and back. Topics
+//! OffsetCommit and OffsetDelete: from the wire's types to the core and back. Topics
 //! are checked and their ids turned into names here; the core takes their names' word.
 
 use protocol::Str;

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::core::{Action, Config, Event, Now, Record, Reply, ReplyTo, Shard, Token};
 use super::{OffsetsLog, records};
+use crate::time::now_ms;
 
 /// How many bytes of records go into one append, unless a single write is larger.
 const APPEND_BYTES_MAX: usize = 256 << 10;
@@ -35,12 +36,9 @@ impl Clock {
     }
 
     pub(super) fn now(self) -> Now {
-        let wall = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
         Now {
             ticks_ms: i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX),
-            wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),
+            wall_ms: now_ms(),
         }
     }
 
@@ -113,7 +111,7 @@ impl<L: OffsetsLog> Partition<L> {
         let started = Instant::now();
         let mut shard = Shard::new(config);
         let (mut read, mut unreadable) = (0_u64, 0_u64);
-        let mut each = |key, value, _timestamp| {
+        let mut each = |key, value| {
             read += 1;
             match records::decode(key, value) {
                 Ok(Some(record)) => shard.replay(record),

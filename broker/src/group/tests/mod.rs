@@ -111,14 +111,14 @@ impl OffsetsLog for Memory {
     async fn read_all(
         &self,
         partition: i32,
-        each: &mut (dyn FnMut(Bytes, Option<Bytes>, i64) + Send),
+        each: &mut (dyn FnMut(Bytes, Option<Bytes>) + Send),
     ) -> Result<(), ErrorCode> {
         self.permits.acquire().await.unwrap().forget();
         if let Some(error) = *self.error.lock() {
             return Err(error);
         }
         for (key, value) in self.records.lock().get(&partition).into_iter().flatten() {
-            each(key.clone(), value.clone(), 0);
+            each(key.clone(), value.clone());
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::bench::{check, check_with};
+use super::script::{check, check_with};
 use crate::group::core::Config;
 
 #[test]

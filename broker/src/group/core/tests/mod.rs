@@ -4,10 +4,12 @@
 // UPDATE_EXPECT=1 writes all with hashes.
 #![allow(clippy::needless_raw_string_hashes)]
 
-mod bench;
+mod forgotten;
 mod limits;
 mod properties;
 mod rebalances;
+mod script;
 mod sessions;
 mod static_members;
 mod stored;
+mod told;

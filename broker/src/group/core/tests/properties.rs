@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::bench::Bench;
+use super::script::Script;
 use crate::group::core::{Config, Record, State};
 
 /// Clients `a` to `c` are dynamic, `d` to `f` static, and `f` would be what `e` is.
@@ -74,18 +74,18 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(&mut self, bench: &mut Bench, command: &str) -> Result<(), TestCaseError> {
+    fn run(&mut self, script: &mut Script, command: &str) -> Result<(), TestCaseError> {
         if command == "restart" {
             // What waits or is on its way when a node dies is gone with it.
-            bench.waiting.clear();
-            bench.writes.clear();
+            script.waiting.clear();
+            script.writes.clear();
             *self = Self {
                 behind: self.behind,
                 generation: 0,
             };
         }
         if command == "ack" || command.starts_with("fail") {
-            let Some((_, records)) = bench.writes.front() else {
+            let Some((_, records)) = script.writes.front() else {
                 return Ok(());
             };
             if records
@@ -95,12 +95,12 @@ impl Watch {
                 self.behind = command != "ack";
             }
         }
-        bench.run(command);
-        self.check(bench)
+        script.run(command);
+        self.check(script)
     }
 
-    fn check(&mut self, bench: &Bench) -> Result<(), TestCaseError> {
-        let Some(group) = bench.shard.group("g") else {
+    fn check(&mut self, script: &Script) -> Result<(), TestCaseError> {
+        let Some(group) = script.shard.group("g") else {
             self.generation = 0;
             return Ok(());
         };
@@ -124,7 +124,7 @@ impl Watch {
             .values()
             .filter(|member| member.group_instance_id.is_some());
         prop_assert_eq!(statics.count(), group.static_members.len());
-        prop_assert_eq!(group.writes as usize, bench.writes.len());
+        prop_assert_eq!(group.writes as usize, script.writes.len());
         for (id, member) in &group.members {
             let waits = member.awaiting_join.is_some() || member.awaiting_sync.is_some();
             prop_assert!(
@@ -143,20 +143,20 @@ impl Watch {
         }
         if let Some(at_ms) = group.next_deadline_ms() {
             prop_assert!(
-                bench.shard.next_deadline() <= at_ms,
+                script.shard.next_deadline() <= at_ms,
                 "a deadline is not in the queue"
             );
         }
-        if bench.writes.is_empty() {
-            self.check_log(bench)?;
+        if script.writes.is_empty() {
+            self.check_log(script)?;
         }
         Ok(())
     }
 
     /// A shard from the log is what the living one would be after a restart.
-    fn check_log(&self, bench: &Bench) -> Result<(), TestCaseError> {
-        let replayed = bench.replayed();
-        let live = &bench.shard.groups["g"];
+    fn check_log(&self, script: &Script) -> Result<(), TestCaseError> {
+        let replayed = script.replayed();
+        let live = &script.shard.groups["g"];
         let offsets = replayed
             .group("g")
             .map(|group| group.offsets.clone())
@@ -182,22 +182,22 @@ proptest! {
 
     #[test]
     fn a_group_keeps_its_promises(commands in prop::collection::vec(command(), 1..80)) {
-        let mut bench = Bench::new(Config::default());
-        bench.hold = true;
+        let mut script = Script::new(Config::default());
+        script.hold = true;
         let mut watch = Watch::default();
         for command in &commands {
-            watch.run(&mut bench, command)?;
+            watch.run(&mut script, command)?;
         }
         // Now nothing more is asked, and all is answered as writes end and time passes.
         for _ in 0..50 {
-            while !bench.writes.is_empty() {
-                watch.run(&mut bench, "ack")?;
+            while !script.writes.is_empty() {
+                watch.run(&mut script, "ack")?;
             }
-            watch.run(&mut bench, "+10000")?;
+            watch.run(&mut script, "+10000")?;
         }
-        prop_assert_eq!(&bench.waiting, &BTreeMap::new(), "{}", bench.out);
-        if let Some(group) = bench.shard.group("g") {
-            prop_assert_eq!(&group.state, &State::Empty, "{}", bench.out);
+        prop_assert_eq!(&script.waiting, &BTreeMap::new(), "{}", script.out);
+        if let Some(group) = script.shard.group("g") {
+            prop_assert_eq!(&group.state, &State::Empty, "{}", script.out);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::bench::check;
+use super::script::check;
 
 #[test]
 fn a_new_group_waits_for_more_members_then_its_leader_assigns() {

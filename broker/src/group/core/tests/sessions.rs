@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::bench::check;
+use super::script::check;
 
 #[test]
 fn who_does_not_join_again_in_time_is_left_out() {

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::bench::check;
+use super::script::check;
 
 const TWO: &str = "join a i=1
     join b i=2

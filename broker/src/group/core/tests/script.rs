@@ -1,5 +1,5 @@
-//! A shard on the bench. A script of commands, one a line, goes in; each comes back with what it
-//! led to beneath it:
+//! A shard that follows a script. Commands, one a line, go in; each comes back with what it led to
+//! beneath it, in the words of `told`:
 //!
 //! ```text
 //! join a v4 topics=t,u      JoinGroup by client `a` (answers' ids and generations are kept)
@@ -25,34 +25,31 @@ use bytes::Bytes;
 use protocol::error::ErrorCode;
 use uuid::Uuid;
 
+use super::told::{self, short};
 use crate::group::core::{
     Action, CommitOffset, CommitRequest, Config, DeleteOffsetsRequest, Event, JoinRequest,
-    LeaveRequest, Leaver, Now, Record, Reply, ReplyTo, Shard, SyncRequest, Token, subscription,
+    LeaveRequest, Leaver, Now, Record, Reply, ReplyTo, Shard, SyncRequest, Token,
 };
 
 /// Runs a script against a new shard and compares all that happened.
-pub(super) fn check(script: &str, expected: &expect_test::Expect) {
-    check_with(Config::default(), script, expected);
+pub(super) fn check(lines: &str, expected: &expect_test::Expect) {
+    check_with(Config::default(), lines, expected);
 }
 
-pub(super) fn check_with(config: Config, script: &str, expected: &expect_test::Expect) {
-    let mut bench = Bench::new(config);
-    for line in script
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
-        let _ = writeln!(bench.out, "{line}");
-        bench.run(line);
+pub(super) fn check_with(config: Config, lines: &str, expected: &expect_test::Expect) {
+    let mut script = Script::new(config);
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let _ = writeln!(script.out, "{line}");
+        script.run(line);
     }
-    if !bench.waiting.is_empty() {
+    if !script.waiting.is_empty() {
         let _ = writeln!(
-            bench.out,
+            script.out,
             "waiting: {}",
-            bench.waiting.into_values().collect::<Vec<_>>().join(" ")
+            script.waiting.into_values().collect::<Vec<_>>().join(" ")
         );
     }
-    expected.assert_eq(&bench.out);
+    expected.assert_eq(&script.out);
 }
 
 /// What a client knows.
@@ -65,7 +62,7 @@ pub(super) struct Client {
     generation: i32,
 }
 
-pub(super) struct Bench {
+pub(super) struct Script {
     config: Config,
     pub(super) shard: Shard,
     pub(super) now: Now,
@@ -79,7 +76,7 @@ pub(super) struct Bench {
     pub(super) out: String,
 }
 
-impl Bench {
+impl Script {
     pub(super) fn new(config: Config) -> Self {
         let now = Now {
             ticks_ms: 0,
@@ -343,7 +340,7 @@ impl Bench {
         for action in actions {
             match action {
                 Action::Append { token, records } => {
-                    let records_told: Vec<String> = records.iter().map(told).collect();
+                    let records_told: Vec<String> = records.iter().map(told::record).collect();
                     let _ = writeln!(self.out, "    log: {}", short(&records_told.join(" ")));
                     self.writes.push_back((token, records));
                 }
@@ -353,7 +350,7 @@ impl Bench {
                         .remove(&to)
                         .expect("a request is answered once");
                     self.learn(&who, &reply);
-                    let _ = writeln!(self.out, "    {who}: {}", short(&answer(&reply)));
+                    let _ = writeln!(self.out, "    {who}: {}", short(&told::answer(&reply)));
                 }
             }
         }
@@ -437,87 +434,4 @@ pub(super) fn subscribe(topics: &str) -> Bytes {
         metadata.extend(topic.as_bytes());
     }
     metadata.into()
-}
-
-/// Uuids of the bench are small numbers: `a-…-0003` is told as `a#3`.
-fn short(text: &str) -> String {
-    let mut text = text.to_owned();
-    while let Some(at) = text.find("-00000000-0000-0000-0000-") {
-        let number = text[at + 25..at + 37].trim_start_matches('0').to_owned();
-        text.replace_range(at..at + 37, &format!("#{number}"));
-    }
-    text
-}
-
-fn metadata(bytes: &[u8]) -> String {
-    match subscription::topics(bytes) {
-        Some(topics) => format!("{{{}}}", topics.into_iter().collect::<Vec<_>>().join(",")),
-        None => String::from_utf8_lossy(bytes).into_owned(),
-    }
-}
-
-fn told(record: &Record) -> String {
-    match record {
-        Record::Offset {
-            topic,
-            partition,
-            value,
-            ..
-        } => match value {
-            Some(value) => format!("{topic}-{partition}={}", value.offset),
-            None => format!("{topic}-{partition}=X"),
-        },
-        Record::Group { value: None, .. } => "group=X".into(),
-        Record::Group {
-            value: Some(group), ..
-        } => {
-            let members = group.members.iter().map(|member| {
-                format!(
-                    "{}={}",
-                    member.member_id,
-                    String::from_utf8_lossy(&member.assignment)
-                )
-            });
-            format!(
-                "group={}[{}]",
-                group.generation,
-                members.collect::<Vec<_>>().join(" ")
-            )
-        }
-    }
-}
-
-fn answer(reply: &Reply) -> String {
-    match reply {
-        Reply::Join(join) if join.error == ErrorCode::None => {
-            let members = join
-                .members
-                .iter()
-                .map(|member| format!("{}{}", member.member_id, metadata(&member.metadata)));
-            let members: Vec<_> = members.collect();
-            let skip = if join.skip_assignment { " skip" } else { "" };
-            let protocol = join.protocol_name.as_deref().unwrap_or_default();
-            let (generation, id, leader) = (join.generation, &join.member_id, &join.leader);
-            format!(
-                "joined {generation} by {protocol} as {id} led by {leader}{skip} [{}]",
-                members.join(" ")
-            )
-        }
-        Reply::Join(join) => format!("{} {:?}", join.error.name(), join.member_id),
-        Reply::Sync(sync) if sync.error == ErrorCode::None => {
-            format!("assigned {:?}", String::from_utf8_lossy(&sync.assignment))
-        }
-        Reply::Sync(sync) => sync.error.name().into(),
-        Reply::Heartbeat(error) | Reply::DeleteGroup(error) | Reply::Settled(error) => {
-            error.name().into()
-        }
-        Reply::Leave(Err(error)) | Reply::DeleteOffsets(Err(error)) => {
-            format!("all {}", error.name())
-        }
-        Reply::Leave(Ok(codes)) | Reply::DeleteOffsets(Ok(codes)) | Reply::Commit(codes) => codes
-            .iter()
-            .map(|code| code.name())
-            .collect::<Vec<_>>()
-            .join(" "),
-    }
 }
