@@ -18,6 +18,10 @@ use crate::metadata::{OFFSETS_TOPIC, Topic, View};
 /// describe, describe and alter configs (KIP-430).
 pub(super) const TOPIC_OPERATIONS: i32 = 3576;
 
+/// The most topics that one request makes. A client asks again for those that it misses, and
+/// a request for a hundred thousand keeps nothing busy after its client has gone.
+const AUTO_CREATED_MAX: usize = 100;
+
 pub(super) async fn handle(
     context: &Context<'_>,
     mut request: MetadataRequest,
@@ -38,6 +42,7 @@ pub(super) async fn handle(
             .filter(|topic| topic.topic_id.is_nil())
             .filter_map(|topic| topic.name.as_deref())
             .filter(|name| view.topic(name).is_none() && controller::check_name(name).is_ok())
+            .take(AUTO_CREATED_MAX)
             .collect();
         for name in missing {
             if may_create || name == OFFSETS_TOPIC {

@@ -129,16 +129,13 @@ impl Frames {
         let Some(head) = self.buffer.first_chunk::<4>() else {
             return Ok(None);
         };
-        match head {
-            b"GET " | b"POST" | b"HEAD" | b"PUT " => return Err(FrameError::Http),
-            [0x16, 0x03, ..] => return Err(FrameError::Tls),
-            _ => {}
-        }
         let length = i32::from_be_bytes(*head);
         match usize::try_from(length) {
-            Ok(length) if length > self.frame_max => {
-                Err(FrameError::TooLarge(length as i64, self.frame_max))
-            }
+            Ok(length) if length > self.frame_max => Err(match head {
+                b"GET " | b"POST" | b"HEAD" | b"PUT " => FrameError::Http,
+                [0x16, 0x03, ..] => FrameError::Tls,
+                _ => FrameError::TooLarge(length as i64, self.frame_max),
+            }),
             Ok(length) if length >= REQUEST_MIN => Ok(Some(length)),
             _ => Err(FrameError::TooSmall(length)),
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::watch;
@@ -14,6 +14,8 @@ use crate::error::StartError;
 
 /// How many connections may wait to be taken.
 const BACKLOG: u32 = 1024;
+/// Refused clients come again and again; the log hears of them no more often than this.
+const TELL_EACH: Duration = Duration::from_secs(1);
 /// Kafka's `socket.send.buffer.bytes`.
 const SEND_BUFFER: u32 = 100 * 1024;
 
@@ -50,6 +52,8 @@ fn bind_one(address: SocketAddr) -> std::io::Result<TcpListener> {
     // Connections inherit it. What is sent is in the page cache, so a larger buffer only
     // costs: over loopback the kernel's own choice halves the rate of sendfile.
     socket.set_send_buffer_size(SEND_BUFFER)?;
+    // A peer that lost its power is noticed also while a request of it waits.
+    socket.set_keepalive(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -61,6 +65,8 @@ pub(crate) async fn listen(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let mut refused: u64 = 0;
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -89,7 +95,13 @@ pub(crate) async fn listen(
             }
             Err(limit) => {
                 broker.metrics.refused.add(1);
-                tracing::warn!("refusing {address}: {limit} is reached");
+                refused += 1;
+                if told.is_none_or(|told| told.elapsed() >= TELL_EACH) {
+                    tracing::warn!(
+                        "refusing {address}: {limit} is reached ({refused} refused so far)"
+                    );
+                    told = Some(Instant::now());
+                }
             }
         }
     }

@@ -108,17 +108,7 @@ impl Writer {
         while position < end {
             let piece = (end - position).min(PIECE);
             if !slice.file().is_cached(position, piece) {
-                let cold = slice.clone();
-                let read = move || disk::read_range(cold.file(), position, piece as usize);
-                self.gathered = tokio::task::spawn_blocking(read)
-                    .await
-                    .map_err(io::Error::other)??;
-                if self.gathered.len() as u64 != piece {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                self.flush().await?;
-                position += piece;
-                continue;
+                warm(slice.clone(), position, piece as usize).await?;
             }
             let Some(fd) = slice.file().fd() else {
                 return Err(io::ErrorKind::Unsupported.into());
@@ -139,6 +129,17 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Reads a part of a log where it may wait for the disk, so that it is in the page cache when
+/// it is sent. The bytes themselves are not kept, as a client may take them slowly.
+async fn warm(slice: LogSlice<RealDisk>, position: u64, len: usize) -> io::Result<()> {
+    let read = move || disk::read_range(slice.file(), position, len).map(|bytes| bytes.len());
+    let found = tokio::task::spawn_blocking(read).await;
+    if found.map_err(io::Error::other)?? < len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(())
 }
 
 /// Does `send` as soon as the socket takes something; a client that takes nothing for
