@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use glob::MatchOptions;
+
+use super::followed::{Followed, unix_s};
 use super::look::{Look, id_of, modified_ns, open_file};
 use super::place::Place;
-use super::reader::{Buffer, Name, Read, end_of, holds_all_before};
-use super::scan::{Change, Key, Known, changes};
+use super::reader::{Buffer, Read, end_of, holds_all_before, with_head};
+use super::scan::{Change, Key, Known, Seen, Sight, changes};
 use super::sink::Line;
 use super::{Begin, FileId, Saved, Settings};
 
@@ -22,46 +25,6 @@ const FORGET_S: i64 = 7 * 24 * 3600;
 /// How long, and of how many, it is remembered that a file was written anew: a copy may still be found.
 const ENDED_FOR: Duration = Duration::from_secs(60);
 const ENDED: usize = 1000;
-
-/// A file's size and modification time when its reads last found nothing.
-type Quiet = (u64, i128);
-
-#[derive(Debug)]
-struct Followed {
-    id: FileId,
-    path: PathBuf,
-    name: Name,
-    file: Option<File>,
-    /// How far it was read.
-    read: Place,
-    /// How far the sink has taken it.
-    shipped: Place,
-    /// A pattern names it, under the path where it was found first: it will grow, and an unfinished line
-    /// waits for its end.
-    growing: bool,
-    /// A name leads to it.
-    named: bool,
-    size: u64,
-    modified_ns: i128,
-    quiet: Option<Quiet>,
-    /// The last read found nothing.
-    at_end: bool,
-    /// When it last gave a line, or was found to be moved.
-    active: Instant,
-    seen_s: i64,
-}
-
-impl Followed {
-    fn has_unread(&self) -> bool {
-        self.size != self.read.position
-    }
-
-    /// There are bytes of a line whose end is missing.
-    fn is_unfinished(&self) -> bool {
-        let meta = self.file.as_ref().and_then(|file| file.metadata().ok());
-        meta.is_some_and(|meta| meta.len() > self.read.position)
-    }
-}
 
 /// Lines, and where their files will be once these are shipped.
 #[derive(Debug, Default)]
@@ -118,39 +81,34 @@ impl Follower {
     pub fn new(settings: Settings, saved: Option<Vec<Saved>>, now: Instant) -> Self {
         let mut this = Self {
             buffer: Buffer::new(settings.line_limit),
-            settings,
             files: BTreeMap::new(),
             next: 1,
             turn: 0,
             ended: Vec::new(),
-            look: Look::default(),
+            look: Look::new(settings.once),
             scanned: saved.is_some(),
             changed: false,
             counts: Counts::default(),
+            settings,
         };
         for s in saved.into_iter().flatten() {
             let key = this.new_key();
-            this.files.insert(
-                key,
-                Followed {
-                    id: s.id,
-                    path: s.path,
-                    name: s.name.into(),
-                    file: None,
-                    read: s.place,
-                    shipped: s.place,
-                    growing: false,
-                    named: false,
-                    size: 0,
-                    modified_ns: s.modified_ns,
-                    quiet: None,
-                    at_end: false,
-                    active: now,
-                    seen_s: s.seen_s,
-                },
-            );
+            let wanted = this.wants(&s.name);
+            this.files.insert(key, Followed::load(s, wanted, now));
         }
         this
+    }
+
+    /// Whether a pattern names `path`.
+    fn wants(&self, path: &Path) -> bool {
+        let options = MatchOptions {
+            require_literal_separator: true,
+            ..MatchOptions::new()
+        };
+        self.settings.patterns.iter().any(|pattern| {
+            Path::new(pattern) == path
+                || glob::Pattern::new(pattern).is_ok_and(|p| p.matches_path_with(path, options))
+        })
     }
 
     fn new_key(&mut self) -> Key {
@@ -160,158 +118,221 @@ impl Follower {
 
     /// Looks at the file system and follows what has changed.
     pub fn scan(&mut self, now: Instant) {
-        let all: Vec<Known> = self.files.iter().map(|(key, f)| known(*key, f)).collect();
+        let seen = self.look(now);
+        self.follow_up(&seen, now);
+    }
+
+    /// The first half of a scan: what is there.
+    pub(super) fn look(&mut self, now: Instant) -> Vec<Seen> {
         self.ended.retain(|(until, _)| now < *until);
-        let ended: Vec<Known> = self.ended.iter().map(|(_, k)| k.clone()).collect();
-        let seen = self.look.around(&self.settings.patterns, &all, now);
+        let (known, ended) = self.known(now);
+        self.look
+            .around(&self.settings.patterns, &known, &ended, now)
+    }
+
+    /// The second half: what it means. The files may have moved on by now.
+    pub(super) fn follow_up(&mut self, seen: &[Seen], now: Instant) {
+        let (known, ended) = self.known(now);
         let hold = if self.settings.once {
             Duration::ZERO
         } else {
             self.settings.hold
         };
-        for change in changes(&all, &ended, &seen, hold) {
-            self.apply(change, &all, &ended, now);
-        }
-        let sizes: BTreeMap<&Path, u64> = seen.iter().map(|s| (s.path.as_path(), s.size)).collect();
-        for f in self.files.values_mut() {
-            f.size = sizes.get(f.path.as_path()).copied().unwrap_or(f.size);
+        for change in changes(&known, &ended, seen, hold) {
+            self.apply(change, &known, &ended, now);
         }
         self.scanned = true;
         self.close_idle(now);
         self.open_grown();
     }
 
+    fn known(&self, now: Instant) -> (Vec<Known>, Vec<Known>) {
+        let known = self.files.iter().map(|(key, f)| f.known(*key, now));
+        let ended = self.ended.iter().map(|(_, k)| k.clone());
+        (known.collect(), ended.collect())
+    }
+
     fn apply(&mut self, change: Change, known: &[Known], ended: &[Known], now: Instant) {
         match change {
-            Change::Same { key, path, asked } => {
-                self.found(key, path, asked, now);
+            Change::Same { key, sight } => self.found(key, sight, now),
+            Change::Rewritten { key, sight } => {
+                if let Some(key) = self.rewritten(key, now) {
+                    self.found(key, sight, now);
+                }
             }
-            Change::Rewritten { key, path, asked } => {
-                self.rewritten(key, now);
-                // `rewritten` gave it a new key, the last one.
-                self.found(self.next, path, asked, now);
-            }
-            Change::New { path, rotation_of } => {
-                let old = self.scanned || rotation_of.is_some();
-                let begin = if old {
+            Change::New {
+                path,
+                id,
+                rotation_of,
+            } => {
+                let is_old = self.scanned || rotation_of.is_some();
+                let begin = if is_old {
                     Begin::Start
                 } else {
                     self.settings.begin
                 };
-                self.follow(path, rotation_of, now, |file| match begin {
-                    Begin::Start => Ok(Place::start()),
-                    Begin::End => end_of(file),
+                let name = rotation_of.unwrap_or_else(|| path.clone());
+                let new = Followed::new(id, path, name.into(), Place::start(), now);
+                let key = self.new_key();
+                self.follow(key, new, |file, f| {
+                    let place = match begin {
+                        Begin::Start => Place::start(),
+                        Begin::End => end_of(file)?,
+                    };
+                    f.read = with_head(file, place)?;
+                    f.shipped = f.read;
+                    Ok(true)
                 });
             }
-            Change::CopyOf { key, path } => {
+            Change::CopyOf {
+                key,
+                path,
+                id,
+                else_new,
+            } => {
                 let original = known.iter().chain(ended).find(|k| k.key == key);
-                let place = original.map(|k| k.place);
-                self.follow(
-                    path,
-                    original.map(|k| k.path.clone()),
-                    now,
-                    |file| match place {
-                        Some(place) if holds_all_before(file, &place)? => Ok(place),
-                        _ => Ok(Place::start()),
-                    },
-                );
-            }
-            Change::Hold { path } => self.look.hold(path, now),
-            Change::Gone { key } => {
-                let Some(f) = self.files.get_mut(&key) else {
+                let Some(original) = original.cloned() else {
                     return;
                 };
-                if f.named && !self.look.unsure.contains(&f.path) {
-                    (f.named, f.growing, f.active, f.seen_s) = (false, false, now, 0);
-                    f.quiet = None;
+                // The copy is what its original was, so that lines of that which are still under way move
+                // its place. It may be the second copy, though.
+                let is_first = !self.files.contains_key(&key);
+                let key = if is_first { key } else { self.new_key() };
+                let mut copy = Followed::new(id, path, original.name, original.place, now);
+                if is_first {
+                    copy.shipped = original.shipped;
+                }
+                self.follow(key, copy, |file, f| {
+                    let is_copy = holds_all_before(file, &original.place)?;
+                    if !is_copy {
+                        f.read = with_head(file, Place::start())?;
+                        f.shipped = f.read;
+                    }
+                    Ok(is_copy || else_new)
+                });
+            }
+            Change::Hold {
+                path,
+                id,
+                size,
+                rotation_of,
+            } => match rotation_of {
+                None => self.look.hold(path, size, now),
+                Some(name) => self.hold(path, id, size, &name, now),
+            },
+            Change::Gone { key } => {
+                let Some(f) = self.files.get(&key) else {
+                    return;
+                };
+                if self.look.unsure.contains(&f.path) {
+                    return;
+                }
+                let key = if f.rewritten {
+                    self.rewritten(key, now)
+                } else {
+                    Some(key)
+                };
+                let file = key.and_then(|key| self.files.get_mut(&key));
+                if let Some(f) = file.filter(|f| f.named) {
+                    f.gone(now);
                 }
             }
         }
     }
 
-    fn found(&mut self, key: Key, path: PathBuf, asked: bool, now: Instant) {
-        let Some(f) = self.files.get_mut(&key) else {
-            return;
-        };
-        if f.path != path {
-            tracing::debug!("{} is now {}", f.path.display(), path.display());
-            self.changed = true;
-        }
-        // Under another name than its first, it was rotated: whoever wrote it will leave it soon.
-        let growing = asked && *path == *f.name;
-        if f.growing && !growing {
-            f.active = now;
-            f.quiet = None;
-        }
-        (f.path, f.growing, f.named, f.seen_s) = (path, growing, true, unix_s());
-        if let Ok(meta) = std::fs::metadata(&f.path) {
-            (f.id, f.modified_ns) = (id_of(&meta), modified_ns(&meta));
+    fn found(&mut self, key: Key, sight: Sight, now: Instant) {
+        if let Some(f) = self.files.get_mut(&key) {
+            self.changed |= f.found(sight, now);
         }
     }
 
+    /// Follows `f`, as it was seen. `begin` puts it where it is to begin; false: it is not followed.
     fn follow(
         &mut self,
-        path: PathBuf,
-        name: Option<PathBuf>,
-        now: Instant,
-        place: impl FnOnce(&File) -> std::io::Result<Place>,
+        key: Key,
+        mut f: Followed,
+        begin: impl FnOnce(&File, &mut Followed) -> std::io::Result<bool>,
     ) {
-        let opened = open_file(&path).and_then(|file| {
-            let meta = file.metadata()?;
-            let place = place(&file)?;
-            Ok((file, meta, place))
-        });
-        match opened {
-            Ok((file, meta, place)) => {
-                tracing::debug!("{}: following from byte {}", path.display(), place.position);
-                let key = self.new_key();
-                self.changed = true;
-                let room = self.open_files() < self.settings.open_limit;
-                self.files.insert(
-                    key,
-                    Followed {
-                        id: id_of(&meta),
-                        growing: name.is_none(),
-                        name: name.unwrap_or_else(|| path.clone()).into(),
-                        path,
-                        file: room.then_some(file),
-                        read: place,
-                        shipped: place,
-                        named: true,
-                        size: meta.len(),
-                        modified_ns: modified_ns(&meta),
-                        quiet: None,
-                        at_end: false,
-                        active: now,
-                        seen_s: unix_s(),
-                    },
-                );
-            }
-            Err(error) => self.look.troubles.tell(&path, error),
+        if !self.wants(&f.name) {
+            return;
         }
+        let opened = open_file(&f.path).and_then(|file| {
+            let meta = file.metadata()?;
+            if id_of(&meta) != f.id {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
+            Ok((begin(&file, &mut f)?, file, meta))
+        });
+        f.named = true;
+        match opened {
+            Ok((false, ..)) => return,
+            Ok((true, file, meta)) => {
+                tracing::debug!(
+                    "{}: following from byte {}",
+                    f.path.display(),
+                    f.read.position
+                );
+                (f.size, f.modified_ns) = (meta.len(), modified_ns(&meta));
+                f.growing = *f.path == *f.name;
+                if self.open_files() < self.settings.open_limit {
+                    f.file = Some(file);
+                }
+            }
+            // It was moved since it was seen: the next look finds it by its inode.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                self.look.troubles.tell(&f.path, error);
+                return;
+            }
+        }
+        self.changed = true;
+        self.files
+            .retain(|_, other| other.held.is_none() || other.id != f.id);
+        self.files.insert(key, f);
+    }
+
+    /// Holds a rotation back that may be a copy in the making. It is known meanwhile: the next look need not
+    /// search for rotations, and would not find it.
+    fn hold(&mut self, path: PathBuf, id: FileId, size: u64, name: &Path, now: Instant) {
+        if !self.wants(name) {
+            return;
+        }
+        let held = self
+            .files
+            .iter()
+            .find(|(_, f)| f.held.is_some() && f.id == id);
+        let key = held.map(|(key, _)| *key).unwrap_or_else(|| self.new_key());
+        let f = self
+            .files
+            .entry(key)
+            .or_insert_with(|| Followed::new(id, path.clone(), name.into(), Place::start(), now));
+        if f.size != size {
+            f.held = Some(now);
+        }
+        f.held.get_or_insert(now);
+        self.changed |= f.path != path || !f.named;
+        (f.path, f.size, f.named) = (path, size, true);
     }
 
     /// The file's inode holds other bytes now: it begins anew under a new key, so that lines of the old
     /// content that are still under way do not move its place.
-    fn rewritten(&mut self, key: Key, now: Instant) {
-        let Some(mut f) = self.files.remove(&key) else {
-            return;
-        };
+    fn rewritten(&mut self, key: Key, now: Instant) -> Option<Key> {
+        let mut f = self.files.remove(&key)?;
         tracing::info!(
             "{}: truncated or written anew; reading from its beginning",
             f.path.display()
         );
         if self.ended.len() < ENDED {
-            let k = known(key, &f);
-            self.ended.push((now + ENDED_FOR, k));
+            self.ended.push((now + ENDED_FOR, f.known(key, now)));
         }
         f.read = Place::start();
         f.shipped = f.read;
-        (f.quiet, f.active) = (None, now);
+        (f.rewritten, f.quiet, f.active) = (false, None, now);
         self.counts.rewritten += 1;
         self.changed = true;
         let key = self.new_key();
         self.files.insert(key, f);
+        Some(key)
     }
 
     /// Opens files that have something to read, and then idle ones, so that they can be read to their end
@@ -323,7 +344,12 @@ impl Follower {
                 if open >= self.settings.open_limit {
                     return;
                 }
-                if f.file.is_some() || !f.named || f.has_unread() == idle || (idle && !f.growing) {
+                if f.held.is_some()
+                    || f.file.is_some()
+                    || !f.named
+                    || f.has_unread() == idle
+                    || (idle && !f.growing)
+                {
                     continue;
                 }
                 match open_file(&f.path) {
@@ -394,11 +420,13 @@ impl Follower {
         let Some(f) = self.files.get_mut(&key) else {
             return 0;
         };
-        let Some(file) = &f.file else { return 0 };
+        let Some(file) = f.file.as_ref().filter(|_| !f.rewritten) else {
+            return 0;
+        };
         let meta = match file.metadata() {
             Ok(meta) => meta,
             Err(error) => {
-                self.look.troubles.tell(&f.path, error);
+                self.failed(key, &error);
                 return 0;
             }
         };
@@ -409,22 +437,22 @@ impl Follower {
         if f.quiet == Some(state) && !(last && state.0 > f.read.position) {
             return 0;
         }
-        f.modified_ns = state.1;
         let before = f.read.position;
         let room = self.settings.batch_lines - batch.lines.len();
         match self.buffer.read(file, &mut f.read, room, last) {
             Ok(Read::Rewritten) => {
-                self.rewritten(key, now);
+                f.rewritten = true;
                 0
             }
             Ok(Read::Lines(lines)) if lines.is_empty() && f.read.position == before => {
-                f.at_end = true;
+                (f.at_end, f.modified_ns) = (true, state.1);
                 // A file changed this very moment may change again within the clock's step.
                 f.quiet = settled(state.1).then_some(state);
                 0
             }
             Ok(Read::Lines(lines)) => {
                 (f.active, f.quiet, f.at_end) = (now, None, false);
+                f.modified_ns = state.1;
                 batch.marks.places.insert(key, f.read);
                 let mut bytes = 0;
                 for (value, cut) in lines {
@@ -449,19 +477,32 @@ impl Follower {
                 bytes
             }
             Err(error) => {
-                self.look.troubles.tell(&f.path, error);
+                self.failed(key, &error);
                 0
             }
         }
     }
 
+    /// A file cannot be read through its handle: another may do better, while a name leads to it.
+    fn failed(&mut self, key: Key, error: &std::io::Error) {
+        if let Some(f) = self.files.get_mut(&key) {
+            self.look.troubles.tell(&f.path, error);
+            if f.named {
+                f.file = None;
+            }
+        }
+    }
+
+    /// Whether a read met what only a look can make sense of.
+    pub fn wants_look(&self) -> bool {
+        self.files.values().any(|f| f.rewritten)
+    }
+
     /// Whether everything that can be read has been: for `--once`.
     pub fn is_drained(&self) -> bool {
         self.files.values().all(|f| {
-            f.file.is_some()
-                || !f.named
-                || !f.has_unread()
-                || self.look.troubles.of(&f.path).is_some()
+            let done = f.file.is_some() || !f.named || !f.has_unread();
+            !f.rewritten && (done || self.look.troubles.of(&f.path).is_some())
         })
     }
 
@@ -477,17 +518,7 @@ impl Follower {
 
     /// What a checkpoint must hold, if it has changed since the last call.
     pub fn take_saved(&mut self) -> Option<Vec<Saved>> {
-        std::mem::take(&mut self.changed).then(|| {
-            let saved = |f: &Followed| Saved {
-                id: f.id,
-                path: f.path.clone(),
-                name: f.name.to_path_buf(),
-                place: f.shipped,
-                modified_ns: f.modified_ns,
-                seen_s: if f.named { unix_s() } else { f.seen_s },
-            };
-            self.files.values().map(saved).collect()
-        })
+        std::mem::take(&mut self.changed).then(|| self.files.values().map(Followed::save).collect())
     }
 
     /// The checkpoint was not written: it is still due.
@@ -502,32 +533,17 @@ impl Follower {
     /// The sink has taken the batch.
     pub fn shipped(&mut self, batch: &Marks) {
         for (key, place) in &batch.places {
+            let ended = self.ended.iter_mut().map(|(_, k)| k);
             if let Some(f) = self.files.get_mut(key) {
                 f.shipped = *place;
+            } else if let Some(k) = ended.into_iter().find(|k| k.key == *key) {
+                k.shipped = *place;
             }
         }
         self.counts.lines += batch.lines;
         self.counts.bytes += batch.bytes;
         self.changed = true;
     }
-}
-
-fn known(key: Key, f: &Followed) -> Known {
-    Known {
-        key,
-        id: f.id,
-        path: f.path.clone(),
-        place: f.read,
-        open: f.file.is_some(),
-        modified_ns: f.modified_ns,
-    }
-}
-
-fn unix_s() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether the modification time lies far enough back that a later write would change it.

@@ -10,24 +10,47 @@ use std::time::{Duration, Instant};
 
 use super::FileId;
 use super::place::HEAD_LEN;
-use super::scan::{How, Known, Seen, is_rotation_of};
+use super::scan::{How, Known, Seen, is_rotation_of, is_still};
 
 /// Problems with files, each told once until it changes or is over.
 #[derive(Debug, Default)]
 pub struct Troubles {
-    told: BTreeMap<PathBuf, String>,
+    told: BTreeMap<PathBuf, Told>,
+    look: u64,
     /// How many problems were told, for the closing line.
     pub count: u64,
 }
 
+#[derive(Debug)]
+struct Told {
+    what: String,
+    /// The look in which it was last so.
+    look: u64,
+}
+
 impl Troubles {
     pub fn tell(&mut self, path: &Path, what: impl std::fmt::Display) {
-        let what = what.to_string();
-        if self.told.get(path) != Some(&what) {
-            tracing::warn!("{}: {what}", path.display());
-            self.told.insert(path.to_owned(), what);
-            self.count += 1;
+        self.count += u64::from(self.mention(path, what));
+    }
+
+    /// Tells what is no problem, only worth knowing. True the first time.
+    fn mention(&mut self, path: &Path, what: impl std::fmt::Display) -> bool {
+        let (what, look) = (what.to_string(), self.look);
+        let old = self.told.insert(path.to_owned(), Told { what, look });
+        let told = &self.told[path].what;
+        let new = old.is_none_or(|old| old.what != *told);
+        if new {
+            tracing::warn!("{}: {told}", path.display());
         }
+        new
+    }
+
+    /// A look has ended: what was told of paths that nobody looks at any more is forgotten.
+    fn looked(&mut self, at: &BTreeSet<PathBuf>) {
+        let look = self.look;
+        self.told
+            .retain(|path, told| told.look == look || at.contains(path));
+        self.look += 1;
     }
 
     pub fn over(&mut self, path: &Path) {
@@ -38,65 +61,103 @@ impl Troubles {
 
     /// What is wrong with `path` now.
     pub fn of(&self, path: &Path) -> Option<&str> {
-        self.told.get(path).map(String::as_str)
+        self.told.get(path).map(|told| told.what.as_str())
     }
 }
+
+/// Files whose heads need not be looked at, unless they are shorter than this.
+type Open = BTreeMap<FileId, u64>;
 
 /// What earlier looks found out, so that the next need not ask again.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// Files held back as possible copies, and since when.
-    held: BTreeMap<PathBuf, Instant>,
+    /// Ship what is there, and wait for nothing.
+    once: bool,
+    /// Files that a pattern names, held back as possible copies: since when, and at which size.
+    held: BTreeMap<PathBuf, (Instant, u64)>,
     /// Paths that the last look could not judge: what stood there may stand there still.
     pub unsure: BTreeSet<PathBuf>,
     pub troubles: Troubles,
 }
 
 impl Look {
-    /// Everything that the patterns name, and whatever became of the files that are known.
-    pub fn around(&mut self, patterns: &[String], known: &[Known], now: Instant) -> Vec<Seen> {
-        let open: BTreeSet<FileId> = known.iter().filter(|k| k.open).map(|k| k.id).collect();
+    pub fn new(once: bool) -> Self {
+        Self {
+            once,
+            ..Self::default()
+        }
+    }
+
+    /// Everything that the patterns name, and whatever became of the files that are known, or that were
+    /// until they `ended`.
+    pub fn around(
+        &mut self,
+        patterns: &[String],
+        known: &[Known],
+        ended: &[Known],
+        now: Instant,
+    ) -> Vec<Seen> {
+        // What was read of an open file is checked by its reads.
+        let checked = known
+            .iter()
+            .filter(|k| k.open && k.place.position > 0 && !k.rewritten);
+        let open: Open = checked.map(|k| (k.id, k.place.position)).collect();
         let mut seen = Vec::new();
         let mut paths = BTreeSet::new();
         self.unsure.clear();
-        for path in self.expand(patterns) {
+        for (path, by_name) in self.expand(patterns) {
             if paths.insert(path.clone()) {
-                seen.extend(self.see(path, How::Asked, &open, now));
+                seen.extend(self.see(path, How::Asked, by_name, &open, now));
             }
         }
         for k in known {
             if paths.insert(k.path.clone()) {
-                seen.extend(self.see(k.path.clone(), How::Remembered, &open, now));
+                seen.extend(self.see(k.path.clone(), How::Remembered, false, &open, now));
             }
         }
         self.held.retain(|path, _| paths.contains(path));
-        self.find_moved(known, &mut paths, &mut seen, &open, now);
+        let moved = moved(known, ended, &seen);
+        self.find_moved(&moved, &mut paths, &mut seen, &open, now);
+        self.troubles.looked(&paths);
         seen
     }
 
-    /// Marks `path` as held back from now on, if it is not yet.
-    pub fn hold(&mut self, path: PathBuf, now: Instant) {
-        self.held.entry(path).or_insert(now);
+    /// Holds `path` back from now on; anew where it has grown.
+    pub fn hold(&mut self, path: PathBuf, size: u64, now: Instant) {
+        let held = self.held.entry(path).or_insert((now, size));
+        if held.1 != size {
+            *held = (now, size);
+        }
     }
 
-    /// Files that are known but were not seen were renamed or deleted: their inodes are looked for in
-    /// their folders, and with them rotations that came and went unseen.
+    /// Looks for the inodes of files that have `moved` in their folders, and with them for rotations and
+    /// copies that were made unseen.
     fn find_moved(
         &mut self,
-        known: &[Known],
+        moved: &[&Known],
         paths: &mut BTreeSet<PathBuf>,
         seen: &mut Vec<Seen>,
-        open: &BTreeSet<FileId>,
+        open: &Open,
         now: Instant,
     ) {
-        let ids: BTreeSet<FileId> = seen.iter().map(|s| s.id).collect();
-        let mut missing: BTreeMap<&Path, Vec<&Known>> = BTreeMap::new();
-        for k in known.iter().filter(|k| !ids.contains(&k.id)) {
+        let mut folders: BTreeMap<&Path, Vec<&Known>> = BTreeMap::new();
+        for k in moved {
             let folder = k.path.parent().unwrap_or(Path::new("."));
-            missing.entry(folder).or_default().push(k);
+            folders.entry(folder).or_default().push(k);
         }
-        for (folder, gone) in missing {
+        for (folder, gone) in folders {
             let inodes: BTreeSet<u64> = gone.iter().map(|k| k.id.inode).collect();
+            let rotation = |path: &Path| {
+                let of = gone.iter().find(|k| is_rotation_of(&k.name, path));
+                of.map(|k| How::RotationOf(k.name.to_path_buf()))
+            };
+            // It may stand where a file stood that we know.
+            for s in seen.iter_mut().filter(|s| s.how == How::Remembered) {
+                let here = s.path.parent() == Some(folder) && !inodes.contains(&s.id.inode);
+                if let Some(how) = here.then(|| rotation(&s.path)).flatten() {
+                    s.how = how;
+                }
+            }
             let entries = match std::fs::read_dir(folder) {
                 Ok(entries) => entries,
                 Err(error) => {
@@ -109,32 +170,30 @@ impl Look {
             };
             for entry in entries.flatten() {
                 let path = entry.path();
-                let how = if inodes.contains(&entry.ino()) {
-                    How::Remembered
-                } else if let Some(k) = gone.iter().find(|k| is_rotation_of(&k.path, &path)) {
-                    How::RotationOf(k.path.clone())
-                } else {
+                let known = inodes.contains(&entry.ino()).then_some(How::Remembered);
+                let Some(how) = known.or_else(|| rotation(&path)) else {
                     continue;
                 };
                 if paths.insert(path.clone()) {
-                    seen.extend(self.see(path, how, open, now));
+                    seen.extend(self.see(path, how, false, open, now));
                 }
             }
         }
     }
 
-    fn expand(&mut self, patterns: &[String]) -> Vec<PathBuf> {
+    /// The paths that the patterns name, and whether they name them as they are.
+    fn expand(&mut self, patterns: &[String]) -> Vec<(PathBuf, bool)> {
         let mut paths = Vec::new();
         for pattern in patterns {
             if !is_pattern(pattern) {
-                paths.push(PathBuf::from(pattern));
+                paths.push((PathBuf::from(pattern), true));
                 continue;
             }
             match glob::glob(pattern) {
                 Ok(found) => {
                     for entry in found {
                         match entry {
-                            Ok(path) => paths.push(path),
+                            Ok(path) => paths.push((path, false)),
                             Err(error) => self.troubles.tell(error.path(), error.error()),
                         }
                     }
@@ -149,27 +208,40 @@ impl Look {
         &mut self,
         path: PathBuf,
         how: How,
-        open: &BTreeSet<FileId>,
+        by_name: bool,
+        open: &Open,
         now: Instant,
     ) -> Option<Seen> {
         match try_see(&path, open) {
             Ok((meta, head)) => {
                 self.troubles.over(&path);
+                let held = self.held.get(&path).filter(|held| held.1 == meta.len());
+                let held_for = held.map_or(Duration::ZERO, |held| now.duration_since(held.0));
                 Some(Seen {
                     id: id_of(&meta),
                     size: meta.len(),
                     modified_ns: modified_ns(&meta),
                     head,
                     how,
-                    held_for: self.held.get(&path).map_or(Some(Duration::ZERO), |since| {
-                        Some(now.duration_since(*since))
-                    }),
+                    held_for,
                     path,
                 })
             }
+            Err(Unseen::Missing) if how != How::Asked => None,
+            Err(Unseen::Missing) if self.once => {
+                self.troubles.tell(&path, "no such file");
+                None
+            }
             Err(error) => {
+                let skipped = matches!(
+                    error,
+                    Unseen::Folder(_) | Unseen::Special | Unseen::Compressed
+                );
                 let missing = matches!(error, Unseen::Missing);
-                if how == How::Asked || !missing {
+                // A glob may well find what has no lines; who names it by name expects them.
+                if skipped && !by_name {
+                    self.troubles.mention(&path, error);
+                } else {
                     self.troubles.tell(&path, error);
                 }
                 if !missing {
@@ -179,6 +251,30 @@ impl Look {
             }
         }
     }
+}
+
+/// Files that are known but no longer stand, or no longer with the same bytes, where they stood: they were
+/// renamed, deleted, or copied and truncated. And those after which there may have been others unseen: another
+/// file stands in their place, or they were empty and are not any more.
+fn moved<'a>(known: &'a [Known], ended: &'a [Known], seen: &[Seen]) -> Vec<&'a Known> {
+    let by_id: BTreeMap<FileId, &Seen> = seen.iter().map(|s| (s.id, s)).collect();
+    let ids: BTreeSet<FileId> = known.iter().map(|k| k.id).collect();
+    let fresh: BTreeSet<&Path> = seen
+        .iter()
+        .filter(|s| !ids.contains(&s.id))
+        .map(|s| s.path.as_path())
+        .collect();
+    let filled = |k: &Known, s: &Seen| k.place.head.len == 0 && s.modified_ns != k.modified_ns;
+    let stands = |k: &&Known| {
+        by_id
+            .get(&k.id)
+            .is_some_and(|s| is_still(k, s) && !filled(k, s))
+    };
+    known
+        .iter()
+        .filter(|k| !stands(k) || fresh.contains(&*k.name))
+        .chain(ended)
+        .collect()
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -210,7 +306,7 @@ impl From<io::Error> for Unseen {
     }
 }
 
-fn try_see(path: &Path, open: &BTreeSet<FileId>) -> Result<(Metadata, Option<Vec<u8>>), Unseen> {
+fn try_see(path: &Path, open: &Open) -> Result<(Metadata, Option<Vec<u8>>), Unseen> {
     let meta = std::fs::metadata(path)?;
     if meta.is_dir() {
         return Err(Unseen::Folder(path.display().to_string()));
@@ -221,7 +317,8 @@ fn try_see(path: &Path, open: &BTreeSet<FileId>) -> Result<(Metadata, Option<Vec
     if is_compressed(path) {
         return Err(Unseen::Compressed);
     }
-    if open.contains(&id_of(&meta)) {
+    let read = open.get(&id_of(&meta));
+    if read.is_some_and(|position| meta.len() >= *position) {
         return Ok((meta, None));
     }
     let file = open_file(path)?;

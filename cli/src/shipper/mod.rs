@@ -10,6 +10,7 @@
 pub mod broker;
 pub mod checkpoint;
 pub mod follow;
+pub mod followed;
 pub mod lines;
 pub mod look;
 pub mod place;

@@ -37,7 +37,8 @@ impl Mark {
 pub struct Place {
     /// Bytes before this one are done with. Always the beginning of a line, except while `skipping`.
     pub position: u64,
-    /// The first bytes of the file, at most [`HEAD_LEN`] and not past the position.
+    /// The first bytes of the file, at most [`HEAD_LEN`]: also where nothing was read yet, or nothing would
+    /// tell a file that was truncated and written anew.
     pub head: Mark,
     /// The bytes just before the position, at most [`TAIL_LEN`].
     pub tail: Mark,

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -48,7 +47,8 @@ impl Buffer {
         let from = place.position - tail_len as u64;
         let n = read_full(file, &mut self.bytes, from)?;
         let window = &self.bytes[..n];
-        if !place.tail.begins(window) {
+        let is_other = place.position == 0 && !place.head.begins(window);
+        if is_other || !place.tail.begins(window) {
             return Ok(Read::Rewritten);
         }
         let data = &window[tail_len..];
@@ -84,6 +84,16 @@ impl Buffer {
     }
 }
 
+/// `place`, with as much of the file's beginning marked as there is.
+pub fn with_head(file: &File, mut place: Place) -> io::Result<Place> {
+    let mut head = [0; HEAD_LEN];
+    let n = read_full(file, &mut head, 0)?;
+    if place.head.begins(&head[..n]) {
+        place.head = Mark::of(&head[..n]);
+    }
+    Ok(place)
+}
+
 /// The place at the end of `file` as it is now, for `--from end`.
 pub fn end_of(file: &File) -> io::Result<Place> {
     let size = file.metadata()?.len();
@@ -92,25 +102,29 @@ pub fn end_of(file: &File) -> io::Result<Place> {
         prefix: None,
         ..Place::start()
     };
-    let mut bytes = [0; HEAD_LEN];
-    let n = read_full(
-        file,
-        &mut bytes[..HEAD_LEN.min(usize::try_from(size).unwrap_or(HEAD_LEN))],
-        0,
-    )?;
-    place.head = Mark::of(&bytes[..n]);
+    let mut bytes = [0; TAIL_LEN];
     let tail = TAIL_LEN.min(usize::try_from(size).unwrap_or(TAIL_LEN));
     let n = read_full(file, &mut bytes[..tail], size - tail as u64)?;
     place.tail = Mark::of(&bytes[..n]);
     Ok(place)
 }
 
-/// Whether `file` begins with exactly the bytes that were read before `place`.
+/// Whether `file` begins with exactly the bytes that were read before `place`. Where reading began in the
+/// middle, these are not known as a whole: what is at the beginning and before the place must do.
 pub fn holds_all_before(file: &File, place: &Place) -> io::Result<bool> {
-    let Some(expected) = place.prefix else {
-        return Ok(false);
-    };
     let mut buffer = vec![0; 64 << 10];
+    for (mark, at) in [
+        (place.head, 0),
+        (place.tail, place.position - place.tail_len() as u64),
+    ] {
+        let n = read_full(file, &mut buffer[..mark.len as usize], at)?;
+        if !mark.begins(&buffer[..n]) {
+            return Ok(false);
+        }
+    }
+    let Some(expected) = place.prefix else {
+        return Ok(true);
+    };
     let (mut at, mut crc) = (0, 0);
     while at < place.position {
         let want = buffer
@@ -125,6 +139,3 @@ pub fn holds_all_before(file: &File, place: &Place) -> io::Result<bool> {
     }
     Ok(crc == expected)
 }
-
-/// The path that a file's records carry.
-pub type Name = Arc<std::path::Path>;

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::FileId;
-use super::place::Place;
+use super::place::{Mark, Place};
 
 /// Names a followed file within one run.
 pub type Key = u64;
@@ -17,16 +18,25 @@ pub struct Known {
     pub key: Key,
     pub id: FileId,
     pub path: PathBuf,
+    /// The path under which it was first found.
+    pub name: Arc<Path>,
     /// How far it has been read.
     pub place: Place,
+    /// How far the sink has taken it.
+    pub shipped: Place,
     /// It is open, so its inode cannot have been used again, and its reads check its content.
     pub open: bool,
+    /// A read found other bytes in it than before.
+    pub rewritten: bool,
+    /// For how long it has been held back as a possible copy, without growing; none if it is not. Only
+    /// rotations are known while they are held.
+    pub held_for: Option<Duration>,
     /// Its modification time when last seen, in nanoseconds since 1970.
     pub modified_ns: i128,
 }
 
 /// A regular file that the look found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub path: PathBuf,
     pub id: FileId,
@@ -36,8 +46,8 @@ pub struct Seen {
     pub head: Option<Vec<u8>>,
     /// How it was found.
     pub how: How,
-    /// Since when it has been held back as a possible copy.
-    pub held_for: Option<Duration>,
+    /// For how long it has been held back as a possible copy, without growing.
+    pub held_for: Duration,
 }
 
 /// How a file came to be looked at.
@@ -51,37 +61,54 @@ pub enum How {
     RotationOf(PathBuf),
 }
 
+/// Where a known file was seen, and as what. Whoever acts on it must not ask the path again: it may name
+/// another file by then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    pub path: PathBuf,
+    pub id: FileId,
+    pub size: u64,
+    pub modified_ns: i128,
+    /// Of its first bytes; none if these were not looked at.
+    pub head: Option<Mark>,
+    /// A pattern names it still.
+    pub asked: bool,
+}
+
 /// What to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// The file is the known one. `asked`: a pattern names it still.
-    Same {
-        key: Key,
-        path: PathBuf,
-        asked: bool,
-    },
+    /// The file is the known one.
+    Same { key: Key, sight: Sight },
     /// The inode is the known one, the content is not: begin anew.
-    Rewritten {
-        key: Key,
-        path: PathBuf,
-        asked: bool,
-    },
+    Rewritten { key: Key, sight: Sight },
     /// A file not seen before; or a rotation of a known path that was made unseen.
     New {
         path: PathBuf,
+        id: FileId,
         rotation_of: Option<PathBuf>,
     },
-    /// It begins like a file that was rewritten in this look: if it holds all that was read of that one,
-    /// go on where reading stopped.
-    CopyOf { key: Key, path: PathBuf },
+    /// It begins like a file that was rewritten: if it holds all that was read of that one, go on where
+    /// shipping stopped. `else_new`: if it does not, it is a file not seen before.
+    CopyOf {
+        key: Key,
+        path: PathBuf,
+        id: FileId,
+        else_new: bool,
+    },
     /// It begins like a known file, and may be a copy that is still being made: look again later.
-    Hold { path: PathBuf },
+    Hold {
+        path: PathBuf,
+        id: FileId,
+        size: u64,
+        rotation_of: Option<PathBuf>,
+    },
     /// No name leads to it any more.
     Gone { key: Key },
 }
 
-/// Compares what is known with what was seen. `ended` are files whose rewriting their reads noticed lately;
-/// `hold` is how long a possible copy waits.
+/// Compares what is known with what was seen. `ended` are files that were rewritten lately, as they were
+/// before; `hold` is how long a possible copy waits.
 pub fn changes(known: &[Known], ended: &[Known], seen: &[Seen], hold: Duration) -> Vec<Change> {
     let by_id: BTreeMap<FileId, &Known> = known.iter().map(|k| (k.id, k)).collect();
     let mut found: BTreeSet<Key> = BTreeSet::new();
@@ -101,38 +128,55 @@ pub fn changes(known: &[Known], ended: &[Known], seen: &[Seen], hold: Duration) 
         if !taken.insert(s.id) {
             continue;
         }
-        let asked = s.how == How::Asked;
         let Some(k) = by_id.get(&s.id).copied().or_else(|| renumbered(known, s)) else {
-            strangers.push(s);
+            strangers.push((s, None));
             continue;
         };
         if !found.insert(k.key) {
             continue;
         }
-        let (key, path) = (k.key, s.path.clone());
+        if k.held_for.is_some() {
+            strangers.push((s, Some(k)));
+            continue;
+        }
+        let key = k.key;
+        let sight = Sight {
+            path: s.path.clone(),
+            id: s.id,
+            size: s.size,
+            modified_ns: s.modified_ns,
+            head: s.head.as_deref().map(Mark::of),
+            asked: s.how == How::Asked,
+        };
         if is_still(k, s) {
-            out.push(Change::Same { key, path, asked });
+            out.push(Change::Same { key, sight });
         } else {
             rewritten.insert(key);
-            out.push(Change::Rewritten { key, path, asked });
+            out.push(Change::Rewritten { key, sight });
         }
     }
     for k in known {
         if !found.contains(&k.key) {
+            if k.rewritten {
+                rewritten.insert(k.key);
+            }
             out.push(Change::Gone { key: k.key });
         }
     }
-    strangers.sort_by_key(|s| (s.modified_ns, s.path.clone()));
+    strangers.sort_by_key(|(s, _)| (s.modified_ns, s.path.clone()));
     out.extend(
         strangers
             .into_iter()
-            .filter_map(|s| stranger(s, known, ended, &rewritten, hold)),
+            .filter_map(|(s, held)| stranger(s, held, known, ended, &rewritten, hold)),
     );
     out
 }
 
-fn is_still(k: &Known, s: &Seen) -> bool {
-    s.size >= k.place.position && s.head.as_ref().is_none_or(|head| k.place.head.begins(head))
+/// Whether `s`, which has the inode of `k`, holds what was read of it.
+pub fn is_still(k: &Known, s: &Seen) -> bool {
+    !k.rewritten
+        && s.size >= k.place.position
+        && s.head.as_ref().is_none_or(|head| k.place.head.begins(head))
 }
 
 /// Device numbers can change over a restart of the machine: path, inode and content then decide.
@@ -140,6 +184,7 @@ fn renumbered<'a>(known: &'a [Known], s: &Seen) -> Option<&'a Known> {
     let head = s.head.as_ref()?;
     known.iter().find(|k| {
         !k.open
+            && !k.rewritten
             && k.id.inode == s.id.inode
             && k.path == s.path
             && k.place.head.len > 0
@@ -150,54 +195,69 @@ fn renumbered<'a>(known: &'a [Known], s: &Seen) -> Option<&'a Known> {
 
 fn stranger(
     s: &Seen,
+    held: Option<&Known>,
     known: &[Known],
     ended: &[Known],
     rewritten: &BTreeSet<Key>,
     hold: Duration,
 ) -> Option<Change> {
-    let path = s.path.clone();
-    match &s.how {
-        How::Asked => {
-            let twin = |k: &&Known| {
-                k.place.head.len > 0
-                    && s.head
-                        .as_ref()
-                        .is_some_and(|head| k.place.head.begins(head))
-            };
-            if let Some(k) = known
-                .iter()
-                .filter(|k| rewritten.contains(&k.key))
-                .chain(ended)
-                .filter(|k| s.size >= k.place.position)
-                .find(twin)
-            {
-                return Some(Change::CopyOf { key: k.key, path });
-            }
-            let waited = s.held_for.unwrap_or_default();
-            if waited < hold
-                && known
-                    .iter()
-                    .filter(|k| !rewritten.contains(&k.key))
-                    .any(|k| twin(&k))
-            {
-                return Some(Change::Hold { path });
-            }
-            Some(Change::New {
-                path,
-                rotation_of: None,
-            })
-        }
-        // A rotation that happened unseen: written to after the file that we knew under this name.
-        How::RotationOf(from) => known
-            .iter()
-            .filter(|k| &k.path == from)
-            .any(|k| s.modified_ns > k.modified_ns)
-            .then(|| Change::New {
-                path,
-                rotation_of: Some(from.clone()),
-            }),
-        How::Remembered => None,
+    let (path, id) = (s.path.clone(), s.id);
+    let rotation_of = match (held, &s.how) {
+        (Some(held), _) => Some(held.name.to_path_buf()),
+        (None, How::Asked) => None,
+        (None, How::RotationOf(from)) => Some(from.clone()),
+        (None, How::Remembered) => return None,
+    };
+    let is_new = match &rotation_of {
+        None => true,
+        // By the next look others may stand where it was told from what is older.
+        Some(from) => held.is_some() || is_later(s, from, known, ended),
+    };
+    let held_for = held.and_then(|k| k.held_for).unwrap_or(s.held_for);
+    let twin = |k: &&Known| {
+        k.place.head.len > 0
+            && s.head
+                .as_ref()
+                .is_some_and(|head| k.place.head.begins(head))
+    };
+    let original = known
+        .iter()
+        .filter(|k| rewritten.contains(&k.key))
+        .chain(ended)
+        .filter(|k| s.size >= k.place.position)
+        .find(twin);
+    if let Some(k) = original {
+        return Some(Change::CopyOf {
+            key: k.key,
+            path,
+            id,
+            else_new: is_new,
+        });
     }
+    let mut intact = known.iter().filter(|k| !rewritten.contains(&k.key));
+    if is_new && held_for < hold && intact.any(|k| twin(&k)) {
+        return Some(Change::Hold {
+            path,
+            id,
+            size: s.size,
+            rotation_of,
+        });
+    }
+    is_new.then_some(Change::New {
+        path,
+        id,
+        rotation_of,
+    })
+}
+
+/// Whether a rotation of `from` was made unseen: it was written to after the file that we knew under this
+/// name, or, where none stood there, after all that came from it.
+fn is_later(s: &Seen, from: &Path, known: &[Known], ended: &[Known]) -> bool {
+    let all = || known.iter().chain(ended);
+    let there = all().filter(|k| k.path == from).map(|k| k.modified_ns);
+    let family = all().filter(|k| &*k.name == from).map(|k| k.modified_ns);
+    let known = there.min().or_else(|| family.max());
+    known.is_some_and(|modified_ns| s.modified_ns > modified_ns)
 }
 
 /// Whether `name` looks like what a rotation makes of `base`: `app.log.1`, `app.log-20260131`.
@@ -220,7 +280,6 @@ pub fn is_rotation_of(base: &Path, name: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::place::Mark;
     use super::*;
 
     const HOLD: Duration = Duration::from_secs(5);
@@ -237,8 +296,12 @@ mod tests {
             key,
             id: id(inode),
             path: path.into(),
+            name: Path::new(path).into(),
             place,
+            shipped: place,
             open: false,
+            rewritten: false,
+            held_for: None,
             modified_ns: 100,
         }
     }
@@ -251,7 +314,7 @@ mod tests {
             modified_ns: 200,
             head: Some(content.to_vec()),
             how: How::Asked,
-            held_for: None,
+            held_for: Duration::ZERO,
         }
     }
 
@@ -259,108 +322,106 @@ mod tests {
         assert_eq!(changes(known, &[], seen, HOLD), expected);
     }
 
-    fn same(key: Key, path: &str) -> Change {
-        Change::Same {
-            key,
-            path: path.into(),
-            asked: true,
+    fn sight(s: &Seen) -> Sight {
+        Sight {
+            path: s.path.clone(),
+            id: s.id,
+            size: s.size,
+            modified_ns: s.modified_ns,
+            head: s.head.as_deref().map(Mark::of),
+            asked: s.how == How::Asked,
         }
     }
 
-    fn new(path: &str) -> Change {
+    fn same(key: Key, s: &Seen) -> Change {
+        let sight = sight(s);
+        Change::Same { key, sight }
+    }
+
+    fn rewritten(key: Key, s: &Seen) -> Change {
+        let sight = sight(s);
+        Change::Rewritten { key, sight }
+    }
+
+    fn new(s: &Seen) -> Change {
         Change::New {
-            path: path.into(),
+            path: s.path.clone(),
+            id: s.id,
             rotation_of: None,
         }
     }
 
     #[test]
     fn a_file_that_grew_is_the_same() {
-        check(
-            &[known(1, 7, "a", b"one\n")],
-            &[seen(7, "a", b"one\ntwo\n")],
-            &[same(1, "a")],
-        );
+        let grown = seen(7, "a", b"one\ntwo\n");
+        let expected = [same(1, &grown)];
+        check(&[known(1, 7, "a", b"one\n")], &[grown], &expected);
     }
 
     #[test]
     fn a_rename_with_a_new_file_in_its_place() {
-        check(
-            &[known(1, 7, "a", b"one\n")],
-            &[seen(8, "a", b"new\n"), seen(7, "a.1", b"one\n")],
-            &[same(1, "a.1"), new("a")],
-        );
+        let s = [seen(8, "a", b"new\n"), seen(7, "a.1", b"one\n")];
+        let expected = [same(1, &s[1]), new(&s[0])];
+        check(&[known(1, 7, "a", b"one\n")], &s, &expected);
     }
 
     #[test]
     fn a_shorter_file_in_the_same_inode_was_truncated() {
-        let rewritten = Change::Rewritten {
-            key: 1,
-            path: "a".into(),
-            asked: true,
-        };
-        check(
-            &[known(1, 7, "a", b"one\ntwo\n")],
-            &[seen(7, "a", b"one\n")],
-            std::slice::from_ref(&rewritten),
-        );
-        check(
-            &[known(1, 7, "a", b"one\n")],
-            &[seen(7, "a", b"uno\n")],
-            std::slice::from_ref(&rewritten),
-        );
-        check(
-            &[known(1, 7, "a", b"one\n")],
-            &[seen(7, "a", b"uno\ndos\n")],
-            &[rewritten],
-        );
+        for (was, is) in [
+            (&b"one\ntwo\n"[..], &b"one\n"[..]),
+            (b"one\n", b"uno\n"),
+            (b"one\n", b"uno\ndos\n"),
+        ] {
+            let s = seen(7, "a", is);
+            let expected = [rewritten(1, &s)];
+            check(&[known(1, 7, "a", was)], &[s], &expected);
+        }
     }
 
     #[test]
     fn a_copy_is_held_until_its_original_is_truncated() {
         let k = [known(1, 7, "a", b"one\n")];
-        let hold = Change::Hold { path: "a.1".into() };
-        check(
-            &k,
-            &[seen(7, "a", b"one\n"), seen(8, "a.1", b"one\n")],
-            &[same(1, "a"), hold],
-        );
-        check(
-            &k,
-            &[seen(7, "a", b""), seen(8, "a.1", b"one\ntwo\n")],
-            &[
-                Change::Rewritten {
-                    key: 1,
-                    path: "a".into(),
-                    asked: true,
-                },
-                Change::CopyOf {
-                    key: 1,
-                    path: "a.1".into(),
-                },
-            ],
-        );
-        let mut late = seen(8, "a.1", b"one\n");
-        late.held_for = Some(HOLD);
-        check(
-            &k,
-            &[seen(7, "a", b"one\n"), late],
-            &[same(1, "a"), new("a.1")],
-        );
+        let (original, copy) = (seen(7, "a", b"one\n"), seen(8, "a.1", b"one\n"));
+        for how in [How::Asked, How::RotationOf("a".into())] {
+            let copy = Seen {
+                how,
+                ..copy.clone()
+            };
+            let hold = Change::Hold {
+                path: copy.path.clone(),
+                id: copy.id,
+                size: copy.size,
+                rotation_of: (copy.how != How::Asked).then(|| "a".into()),
+            };
+            check(&k, &[original.clone(), copy], &[same(1, &original), hold]);
+        }
+        let truncated = seen(7, "a", b"");
+        let copy_of = |else_new| Change::CopyOf {
+            key: 1,
+            path: "a.1".into(),
+            id: id(8),
+            else_new,
+        };
+        for how in [How::Asked, How::RotationOf("a".into())] {
+            let older = Seen {
+                how: how.clone(),
+                modified_ns: 90,
+                ..copy.clone()
+            };
+            let expected = [rewritten(1, &truncated), copy_of(how == How::Asked)];
+            check(&k, &[truncated.clone(), older], &expected);
+        }
+        let mut late = copy;
+        late.held_for = HOLD;
+        let expected = [same(1, &original), new(&late)];
+        check(&k, &[original, late], &expected);
     }
 
     #[test]
     fn two_names_of_one_file_are_one_file() {
-        check(
-            &[],
-            &[seen(7, "link", b"x\n"), seen(7, "a", b"x\n")],
-            &[new("a")],
-        );
-        check(
-            &[known(1, 7, "link", b"x\n")],
-            &[seen(7, "link", b"x\n"), seen(7, "a", b"x\n")],
-            &[same(1, "link")],
-        );
+        let s = [seen(7, "link", b"x\n"), seen(7, "a", b"x\n")];
+        check(&[], &s, &[new(&s[1])]);
+        check(&[known(1, 7, "link", b"x\n")], &s, &[same(1, &s[0])]);
     }
 
     #[test]
@@ -373,34 +434,26 @@ mod tests {
         };
         let mut first = seen(7, "a.2", b"one\n");
         first.how = How::Remembered;
-        check(
-            &k,
-            &[
-                seen(9, "a", b"3\n"),
-                rotated(8, "a.1", 150),
-                first,
-                rotated(6, "a.3", 50),
-            ],
-            &[
-                Change::Same {
-                    key: 1,
-                    path: "a.2".into(),
-                    asked: false,
-                },
-                Change::New {
-                    path: "a.1".into(),
-                    rotation_of: Some("a".into()),
-                },
-                new("a"),
-            ],
-        );
+        let s = [
+            seen(9, "a", b"3\n"),
+            rotated(8, "a.1", 150),
+            first,
+            rotated(6, "a.3", 50),
+        ];
+        let unseen = Change::New {
+            path: "a.1".into(),
+            id: id(8),
+            rotation_of: Some("a".into()),
+        };
+        check(&k, &s, &[same(1, &s[2]), unseen, new(&s[0])]);
     }
 
     #[test]
     fn a_new_device_number_does_not_make_a_new_file() {
         let mut s = seen(7, "a", b"one\ntwo\n");
         s.id.device = 2;
-        check(&[known(1, 7, "a", b"one\n")], &[s], &[same(1, "a")]);
+        let expected = [same(1, &s)];
+        check(&[known(1, 7, "a", b"one\n")], &[s], &expected);
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub async fn ship<S: Sink>(
 impl<S: Sink> Shipping<S> {
     fn look_and_read(&mut self) {
         let now = Instant::now();
-        let names = self.watch.take_names();
+        let names = self.watch.take_names() || self.follower.wants_look();
         let soon = self
             .scan_at
             .checked_sub(self.settings.poll)
