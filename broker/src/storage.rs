@@ -1,7 +1,7 @@
 //! The broker's log directory in use: which folder is which partition's, what is to be
 //! removed and when, the checkpoints, and whether the disk still keeps its word.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use protocol::ErrorCode;
 use uuid::Uuid;
 
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::{Checkpoint, Checkpoints};
 use crate::config::TopicConfig;
 use crate::error::StartError;
 use crate::log::{Doomed, Found, Log, LogDir, LogDirError, LogError, Meta, OpenHints, Retired};
@@ -154,12 +154,12 @@ impl Storage {
         now: i64,
     ) -> Result<Log<RealDisk>, LogError> {
         let unclaimed = self.unclaimed.lock().remove(&(topic.to_owned(), index));
-        let (its, clean) = match unclaimed {
-            Some(id) => (Some(id == Some(topic_id)), self.clean),
-            None => (self.dir.belongs(topic, index, topic_id)?, false),
+        let (found, clean) = match unclaimed {
+            Some(id) => (Some(id), self.clean),
+            None => (self.dir.topic_id(topic, index)?, false),
         };
-        let hints = if its == Some(true) {
-            let known = self.checkpoints.lock().of(topic, index);
+        let known = self.checkpoints.lock().of(topic, index);
+        let hints = if found == Some(Some(topic_id)) {
             OpenHints {
                 log_start: known.log_start,
                 recovery_point: known.recovery_point,
@@ -167,7 +167,18 @@ impl Storage {
                 topic_id,
             }
         } else {
-            if its == Some(false) {
+            if let Some(found) = found {
+                if found.is_none() && known != Checkpoint::default() {
+                    return Err(self.dir.nameless(topic, index));
+                }
+                tracing::warn!(
+                    "{} is of {} and is removed, to make room for topic {topic} of id {topic_id}",
+                    self.dir.partition_dir(topic, index).display(),
+                    found.map_or_else(
+                        || "no topic, as nothing in it was acknowledged".to_owned(),
+                        |id| format!("the deleted topic of id {id}")
+                    ),
+                );
                 self.doom(&[(topic, index)], now)?;
             }
             self.strike(&[(topic, index)])?;
@@ -181,12 +192,15 @@ impl Storage {
         let (log, recovered) = Log::open(self.disk.clone(), dir, config, hints, now)?;
         for cut in &recovered.cuts {
             tracing::warn!(
-                "{topic}-{index} ends at offset {}: {} at byte {} of {}; what follows was never acknowledged and is kept in {}",
+                "{topic}-{index} ends at offset {}: {} at byte {} of {}; what follows was never acknowledged and {}",
                 cut.offset,
                 cut.reason,
                 cut.position,
                 cut.file.display(),
-                cut.kept.display()
+                cut.kept.as_ref().map_or_else(
+                    || "is not kept, as the disk is full".to_owned(),
+                    |kept| format!("is kept in {}", kept.display())
+                )
             );
         }
         if recovered.scanned {
@@ -199,23 +213,29 @@ impl Storage {
         Ok(log)
     }
 
-    /// Warns of folders that belong to no topic.
-    pub(crate) fn report_strays(&self, view: &View) {
-        for (topic, index) in self.unclaimed.lock().keys() {
-            if view.topic(topic).is_none() {
+    /// Warns of folders that belong to none of the cluster's topics, and leaves them alone.
+    pub(crate) fn report_strays(&self, topics: &[String]) {
+        let topics: HashSet<_> = topics.iter().collect();
+        self.unclaimed.lock().retain(|(topic, index), _| {
+            let claimed = topics.contains(topic);
+            if !claimed {
                 tracing::warn!(
                     "{} belongs to no topic of this cluster and is left alone",
                     self.dir.partition_dir(topic, *index).display()
                 );
             }
-        }
+            claimed
+        });
     }
 
     /// Gives the folders of a deleted topic other names at once; they are removed when
-    /// `due_ms` has come.
-    pub(crate) fn remove_partitions(&self, topic: &str, indexes: &[i32], due_ms: i64) {
+    /// `due_ms` has come. False if a folder kept its name: then the next start must know that the
+    /// topic was deleted.
+    #[must_use]
+    pub(crate) fn remove_partitions(&self, topic: &str, indexes: &[i32], due_ms: i64) -> bool {
         let names: Vec<_> = indexes.iter().map(|&index| (topic, index)).collect();
-        if let Err(error) = self.doom(&names, due_ms) {
+        let doomed = self.doom(&names, due_ms);
+        if let Err(error) = &doomed {
             tracing::error!("the folders of deleted topic {topic} could not be removed: {error}");
         }
         if let Err(error) = self.strike(&names) {
@@ -223,21 +243,28 @@ impl Storage {
                 "the checkpoints of deleted topic {topic} could not be struck: {error}"
             );
         }
+        doomed.is_ok()
     }
 
-    /// At a start: removes what is left of a topic whose deletion was under way.
-    pub(crate) fn remove_unclaimed(&self, topic: &str, topic_id: Uuid) {
+    /// At a start: removes what is left of a topic whose deletion was under way. False as with
+    /// [`Storage::remove_partitions`].
+    #[must_use]
+    pub(crate) fn remove_unclaimed(&self, topic: &str, topic_id: Uuid) -> bool {
         let mut indexes = Vec::new();
+        let checkpoints = self.checkpoints.lock();
         self.unclaimed.lock().retain(|(name, index), found| {
-            let its = name == topic && found.is_none_or(|id| id == topic_id);
+            let its = name == topic
+                && match found {
+                    Some(id) => *id == topic_id,
+                    None => checkpoints.of(name, *index) == Checkpoint::default(),
+                };
             if its {
                 indexes.push(*index);
             }
             !its
         });
-        if !indexes.is_empty() {
-            self.remove_partitions(topic, &indexes, now_ms());
-        }
+        drop(checkpoints);
+        indexes.is_empty() || self.remove_partitions(topic, &indexes, now_ms())
     }
 
     /// Renames folders, and has them removed later.
@@ -308,24 +335,27 @@ impl Storage {
         let delay = partition.config().file_delete_delay_ms;
         let now = now_ms();
         let high_watermark = partition.high_watermark();
-        let (retired, log_start) = partition
-            .with_log(|log| {
-                // The start must not come to lie past what a power loss leaves of the log.
-                if log.flushed() < offset
-                    && let Some(flush) = log.unflushed()?
-                {
-                    flush.run()?;
-                    log.flushed_to(&flush);
-                }
-                log.delete_before(offset)?;
-                Ok((log.maintain(now, high_watermark)?, log.log_start()))
-            })?
-            .map_err(|error: LogError| {
-                tracing::error!("{}-{}: {error}", partition.topic, partition.index);
-                ErrorCode::KafkaStorageError
-            })?;
+        let mut retired = Vec::new();
+        let deleted = partition.with_log(|log| {
+            // The start must not come to lie past what a power loss leaves of the log.
+            if log.flushed() < offset
+                && let Some(flush) = log.unflushed()?
+            {
+                flush.run()?;
+                log.flushed_to(&flush);
+            }
+            log.delete_before(offset)?;
+            match log.maintain(now, high_watermark, &mut retired) {
+                // The start has moved; the room is given back by a later maintenance.
+                Err(LogError::Full(_)) | Ok(()) => Ok(log.log_start()),
+                Err(error) => Err(error),
+            }
+        })?;
         self.retire(retired, now + delay);
-        Ok(log_start)
+        deleted.map_err(|error: LogError| {
+            tracing::error!("{}-{}: {error}", partition.topic, partition.index);
+            ErrorCode::KafkaStorageError
+        })
     }
 
     /// Writes how far each log is on disk and where it begins, if that has changed.
@@ -362,7 +392,9 @@ impl Storage {
         let written = self.write_checkpoints(&mut checkpoints, view);
         checkpoints.close();
         let closed = written.and_then(|()| {
-            if clean && self.failure().is_none() {
+            // After a crash, what nobody has opened since is still as the crash left it.
+            let opened = self.clean || self.unclaimed.lock().is_empty();
+            if clean && opened && self.failure().is_none() {
                 self.dir.mark_clean()
             } else {
                 Ok(())

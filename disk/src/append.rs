@@ -265,10 +265,11 @@ impl<F: DiskFile> AppendFile<F> {
         self.write_gathered()?;
         self.window = None;
         self.populated = 0;
-        if self.reserved > self.end {
+        // Not by `reserved`: a reservation that failed half way may have made the file longer.
+        if self.segment.file.len()? > self.end {
             self.segment.file.set_len(self.end)?;
-            self.reserved = self.end;
         }
+        self.reserved = self.end;
         Ok(())
     }
 

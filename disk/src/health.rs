@@ -10,6 +10,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use rustix::io::Errno;
+
 /// Whether a disk can still be written to. Clones share one state.
 #[derive(Clone, Default)]
 pub struct Health(Arc<OnceLock<Arc<str>>>);
@@ -58,11 +60,19 @@ impl fmt::Debug for Health {
     }
 }
 
-/// The same error with the operation and the path in its words; its kind stays, but that a quota which is used up is a
-/// full disk: both are over when something is deleted.
+/// The same error with the operation and the path in its words. Its kind stays, but for two: a quota
+/// that is used up is a full disk, as both are over when something is deleted; and a lack of
+/// descriptors, which has no kind, is [`io::ErrorKind::OutOfMemory`], as it goes by.
 pub(crate) fn named(what: &str, path: &Path, error: &io::Error) -> io::Error {
     let kind = match error.kind() {
         io::ErrorKind::QuotaExceeded => io::ErrorKind::StorageFull,
+        _ if matches!(
+            Errno::from_io_error(error),
+            Some(Errno::MFILE | Errno::NFILE)
+        ) =>
+        {
+            io::ErrorKind::OutOfMemory
+        }
         kind => kind,
     };
     io::Error::new(kind, format!("cannot {what} {}: {error}", path.display()))
@@ -73,10 +83,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_that_is_used_up_counts_as_a_full_disk() {
-        let quota = io::Error::from(rustix::io::Errno::DQUOT);
-        let told = named("reserve room for", Path::new("/log"), &quota);
-        assert_eq!(told.kind(), io::ErrorKind::StorageFull);
-        assert!(told.to_string().contains("quota"), "{told}");
+    fn a_used_up_quota_is_a_full_disk_and_a_lack_of_descriptors_has_a_kind_of_its_own() {
+        for (errno, kind) in [
+            (Errno::DQUOT, io::ErrorKind::StorageFull),
+            (Errno::NOSPC, io::ErrorKind::StorageFull),
+            (Errno::MFILE, io::ErrorKind::OutOfMemory),
+            (Errno::NFILE, io::ErrorKind::OutOfMemory),
+            (Errno::NOENT, io::ErrorKind::NotFound),
+        ] {
+            let told = named("open", Path::new("/log"), &errno.into());
+            assert_eq!(told.kind(), kind, "{told}");
+        }
     }
 }

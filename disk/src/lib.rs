@@ -62,7 +62,8 @@ pub struct Space {
 /// [`Health`].
 ///
 /// Errors name the path and what was tried. `NotFound`, `StorageFull` and `Unsupported` keep their
-/// [`io::ErrorKind`].
+/// [`io::ErrorKind`]. `OutOfMemory` is also a lack of descriptors; where [`Disk::health`] knows of no
+/// failure, what was tried has not begun, and may be tried again.
 pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file.
     type File: DiskFile;
@@ -114,15 +115,36 @@ pub trait Disk: Clone + Send + Sync + 'static {
         let mut temporary = path.to_path_buf().into_os_string();
         temporary.push(".tmp");
         let temporary = Path::new(&temporary);
-        match self.remove(temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        self.remove_if_there(temporary)?;
+        let write = || {
+            let file = self.open(temporary, Open::Create)?;
+            file.write_with_room(bytes, 0)?;
+            file.sync()?;
+            drop(file);
+            self.rename(temporary, path)
+        };
+        let written = write();
+        if written.is_err() {
+            // What a full disk has room for is better left to others; the next try does it, too.
+            let _ = self.remove_if_there(temporary);
         }
-        let file = self.open(temporary, Open::Create)?;
-        file.write_with_room(bytes, 0)?;
-        file.sync()?;
-        drop(file);
-        self.rename(temporary, path)
+        written
+    }
+
+    /// Removes a file that need not be there. Durable after [`Disk::sync_dir`].
+    fn remove_if_there(&self, path: &Path) -> io::Result<()> {
+        match self.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// The whole of a (small) file; `None` where there is none.
+    fn read_if_there(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        match self.read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
     }
 }
 

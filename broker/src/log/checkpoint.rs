@@ -54,10 +54,8 @@ pub type Offsets = BTreeMap<(String, i32), i64>;
 
 /// Reads an offset checkpoint; none is empty.
 pub(super) fn read<D: Disk>(disk: &D, path: &Path) -> Result<Offsets, LogError> {
-    let text = match disk.read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Offsets::new()),
-        Err(error) => return Err(error.into()),
+    let Some(text) = disk.read_if_there(path)? else {
+        return Ok(Offsets::new());
     };
     let mut offsets = Offsets::new();
     for line in Lines::parse(path, &text)? {

@@ -124,10 +124,18 @@ impl<D: Disk> LogDir<D> {
     /// # Errors
     /// [`LogDirError::InUse`], [`LogDirError::NewerFormat`], or a file that is not understood.
     pub fn open(disk: D, path: &Path) -> Result<(LogDir<D>, Found), LogDirError> {
-        let is_new = !disk.exists(path)?;
+        // Of each folder that is made, the one above holds the name.
+        let mut holders = Vec::new();
+        for path in path.ancestors() {
+            if path.as_os_str().is_empty() || disk.exists(path)? {
+                break;
+            }
+            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+            holders.push(above.unwrap_or(Path::new(".")));
+        }
         disk.create_dir_all(path)?;
-        if is_new {
-            disk.sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+        for holder in holders {
+            disk.sync_dir(holder)?;
         }
         let Some(lock) = disk.lock(&path.join(LOCK))? else {
             return Err(LogDirError::InUse(path.to_owned()));
@@ -263,10 +271,8 @@ impl<D: Disk> LogDir<D> {
 
     fn read_meta(&self) -> Result<Option<Meta>, LogDirError> {
         let file = self.path.join(META);
-        let text = match self.disk.read(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let Some(text) = self.disk.read_if_there(&file)? else {
+            return Ok(None);
         };
         let text = String::from_utf8_lossy(&text);
         let value = |key: &str| {
@@ -287,20 +293,22 @@ impl<D: Disk> LogDir<D> {
         }))
     }
 
-    /// Whether the partition's folder is that topic's; `None` if there is no such folder.
-    pub fn belongs(
-        &self,
-        topic: &str,
-        partition: i32,
-        topic_id: Uuid,
-    ) -> Result<Option<bool>, LogError> {
+    /// The topic's id that is in the partition's folder, as in [`FoundPartition::topic_id`]; `None`
+    /// if there is no such folder.
+    pub fn topic_id(&self, topic: &str, partition: i32) -> Result<Option<Option<Uuid>>, LogError> {
         let dir = self.partition_dir(topic, partition);
         if !self.disk.exists(&dir)? {
             return Ok(None);
         }
-        Ok(Some(
-            partition_metadata::read(&self.disk, &dir)? == Some(topic_id),
-        ))
+        Ok(Some(partition_metadata::read(&self.disk, &dir)?))
+    }
+
+    /// What is wrong with a folder without a topic's id, though it held records.
+    pub fn nameless(&self, topic: &str, partition: i32) -> LogError {
+        LogError::malformed(
+            &partition_metadata::path(&self.partition_dir(topic, partition)),
+            "it holds no topic id, but records of the partition were on disk. Restore it from a backup, or, to give the records up, move the folder away",
+        )
     }
 
     /// Gives the folders of deleted partitions another name, durably, so that a topic of the same

@@ -22,7 +22,7 @@ pub enum LogError {
     /// Bytes that were on disk before the last stop are not what was written. The partition goes
     /// offline; nothing has been cut.
     #[error(
-        "{} is corrupt at byte {position} (offset {offset}): {reason}. Nothing was cut; restore the file from a replica or a backup, or move it away to give its records up",
+        "{} is corrupt at byte {position} (offset {offset}): {reason}. Nothing was cut; restore the file from a replica or a backup, or, to give up what follows offset {offset}, stop the broker and set this partition's offset in recovery-point-offset-checkpoint to {offset}",
         file.display()
     )]
     Corrupt {

@@ -74,9 +74,14 @@ impl<D: Disk> Unflushed<D> {
     /// Notes that a segment's file was made.
     pub(super) fn begin_segment(&mut self) {
         self.new_names();
-        self.named = self.done + self.pending.len() as u64;
+        self.doubt_last_name();
         self.segment += 1;
         self.position = 0;
+    }
+
+    /// The last segment's name may not be on disk before all that is pending now is done.
+    pub(super) fn doubt_last_name(&mut self) {
+        self.named = self.done + self.pending.len() as u64;
     }
 
     /// Whether the name of the last segment is on disk.
@@ -197,6 +202,14 @@ impl<D: Disk> Log<D> {
             .active
             .as_mut()
             .filter(|active| active.end() > state.position);
+        let is_sealed = |pending: &Pending<D>| matches!(pending, Pending::Sealed(_));
+        if active.is_none() && state.flushed < self.end && !state.pending.iter().any(is_sealed) {
+            // A flush of nothing would vouch for them.
+            return Err(io::Error::other(format!(
+                "records of {} are in no open file",
+                self.dir.display()
+            )));
+        }
         Ok(Some(Flush {
             disk: self.disk.clone(),
             dir: if state.pending.is_empty() {

@@ -80,6 +80,8 @@ pub(super) struct Index<E> {
     /// Entries in the file; `None` until it is looked at.
     written: Option<u32>,
     tail: Vec<E>,
+    /// Whether the file is to be made by one replacement, all entries in memory until then.
+    at_once: bool,
 }
 
 impl<E: Entry> Index<E> {
@@ -89,6 +91,7 @@ impl<E: Entry> Index<E> {
             path,
             written: Some(0),
             tail: Vec::new(),
+            at_once: false,
         }
     }
 
@@ -98,6 +101,7 @@ impl<E: Entry> Index<E> {
             path,
             written: None,
             tail: Vec::new(),
+            at_once: false,
         }
     }
 
@@ -131,11 +135,24 @@ impl<E: Entry> Index<E> {
         Ok(self.written(disk)? + self.tail.len() as u32)
     }
 
+    /// Has the file written as a whole, the old one staying until it is on disk.
+    pub(super) fn write_at_once(&mut self) {
+        self.at_once = true;
+    }
+
+    /// Removes the file, which does not hold all entries; those in it are lost.
+    pub(super) fn remove_file<D: Disk>(&mut self, disk: &D) -> io::Result<()> {
+        disk.remove_if_there(&self.path)?;
+        *self = Self::existing(std::mem::take(&mut self.path));
+        Ok(())
+    }
+
     /// Adds an entry; a page of them goes to the file. Where that fails, on a full disk say,
     /// they stay in memory: the batch that the entry is for is in the log already, and must not
     /// be refused for the sake of its index.
     pub(super) fn push<D: Disk>(&mut self, disk: &D, entry: E) {
         if self.tail.len() % TAIL == TAIL - 1
+            && !self.at_once
             && let Err(error) = self.write(disk)
         {
             tracing::debug!("{} is behind: {error}", self.path.display());
@@ -150,6 +167,13 @@ impl<E: Entry> Index<E> {
         if written == 0 && self.tail.is_empty() && !disk.exists(&self.path)? {
             return Ok(false);
         }
+        if self.at_once {
+            disk.replace(&self.path, &self.encoded())?;
+            self.written = Some(self.tail.len() as u32);
+            self.tail = Vec::new();
+            self.at_once = false;
+            return Ok(true);
+        }
         let file = disk.open(&self.path, Open::Create)?;
         if written == 0 && file.len()? > 0 {
             file.set_len(0)?;
@@ -157,14 +181,19 @@ impl<E: Entry> Index<E> {
         if self.tail.is_empty() {
             return Ok(true);
         }
+        file.write_with_room(&self.encoded(), u64::from(written) * E::WIDTH as u64)?;
+        self.written = Some(written + self.tail.len() as u32);
+        self.tail = Vec::new();
+        Ok(true)
+    }
+
+    /// The entries that are only in memory, as the file has them.
+    fn encoded(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.tail.len() * E::WIDTH);
         for entry in &self.tail {
             entry.encode(&mut bytes);
         }
-        file.write_with_room(&bytes, u64::from(written) * E::WIDTH as u64)?;
-        self.written = Some(written + self.tail.len() as u32);
-        self.tail = Vec::new();
-        Ok(true)
+        bytes
     }
 
     /// The last entry.

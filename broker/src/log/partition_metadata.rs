@@ -13,26 +13,29 @@ use super::error::LogError;
 
 const FILE: &str = "partition.metadata";
 
-/// Writes the file, if there is none, and tells which is to be synced.
-pub(super) fn write<D: Disk>(disk: &D, dir: &Path, topic_id: Uuid) -> io::Result<Option<PathBuf>> {
-    let path = dir.join(FILE);
+/// The file of a partition's folder.
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join(FILE)
+}
+
+/// Writes the file, unless an earlier run did, and tells which is to be synced: what that run wrote
+/// may not be on disk yet.
+pub(super) fn write<D: Disk>(disk: &D, dir: &Path, topic_id: Uuid) -> io::Result<PathBuf> {
+    let path = path(dir);
     let id = URL_SAFE_NO_PAD.encode(topic_id.as_bytes());
     let text = format!("version: 0\ntopic_id: {id}\n");
     let file = disk.open(&path, Open::Create)?;
-    if disk::read_range(&file, 0, text.len() + 1)? == text.as_bytes() {
-        return Ok(None);
+    if disk::read_range(&file, 0, text.len() + 1)? != text.as_bytes() {
+        file.write_with_room(text.as_bytes(), 0)?;
     }
-    file.write_with_room(text.as_bytes(), 0)?;
-    Ok(Some(path))
+    Ok(path)
 }
 
 /// Reads the topic's id; `None` where there is no file.
 pub(super) fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Uuid>, LogError> {
-    let path = dir.join(FILE);
-    let text = match disk.read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let path = path(dir);
+    let Some(text) = disk.read_if_there(&path)? else {
+        return Ok(None);
     };
     let id = std::str::from_utf8(&text).ok().and_then(|text| {
         let mut lines = text.lines();
@@ -60,8 +63,8 @@ mod tests {
         disk.create_dir_all(dir).expect("create");
         assert_eq!(read(&disk, dir).expect("none"), None);
         let id = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
-        assert!(write(&disk, dir, id).expect("write").is_some());
-        assert!(write(&disk, dir, id).expect("write").is_none());
+        write(&disk, dir, id).expect("write");
+        write(&disk, dir, id).expect("again");
         let text = disk.read(&dir.join(FILE)).expect("read");
         assert_eq!(text, b"version: 0\ntopic_id: ASNFZ4mrze8BI0VniavN7w\n");
         assert_eq!(read(&disk, dir).expect("read"), Some(id));

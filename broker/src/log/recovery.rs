@@ -8,12 +8,13 @@ use disk::{Disk, DiskFile, Open};
 
 use super::epochs::LeaderEpochs;
 use super::error::LogError;
+use super::flush::sync_file;
 use super::header::BatchHeader;
 use super::producers::ProducerTable;
 use super::scan::{ScanError, Scanner, WHOLE};
 use super::segment::{Segment, file_path};
 use super::writer::Log;
-use super::{LogConfig, OpenHints, producer_snapshot};
+use super::{LogConfig, OpenHints, partition_metadata, producer_snapshot};
 
 /// What opening a log found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,8 +36,8 @@ pub struct Cut {
     pub position: u64,
     /// The log's end there.
     pub offset: i64,
-    /// Where the bytes are kept.
-    pub kept: PathBuf,
+    /// Where the bytes are kept; `None` if the disk is full.
+    pub kept: Option<PathBuf>,
     /// What was wrong with the first batch of them.
     pub reason: String,
 }
@@ -113,6 +114,8 @@ impl<D: Disk> Log<D> {
         let mut recovered = Recovered::default();
         if hints.clean && log.is_as_it_was_left() {
             log.end = hints.recovery_point;
+            // Nothing was ever flushed there.
+            log.unsure = (log.end == 0).then_some(0);
         } else {
             recovered = log.recover(&names)?;
         }
@@ -213,29 +216,46 @@ impl<D: Disk> Log<D> {
             names_changed = true;
             recovered.cuts.extend(self.set_aside(&segment)?);
         }
+        self.write_sealed_indexes(first)?;
         if self.end > recovery_point || names_changed {
             for segment in &self.segments[first..] {
                 self.disk.open(&segment.path, Open::Write)?.sync()?;
             }
+            let id = self.hints.topic_id;
+            let metadata = partition_metadata::write(&self.disk, &self.dir, id)?;
+            sync_file(&self.disk, &metadata)?;
             self.disk.sync_dir(&self.dir)?;
             self.disk
                 .sync_dir(self.dir.parent().unwrap_or(Path::new(".")))?;
         }
-        for cut in &recovered.cuts {
-            tracing::warn!(
-                "{} was cut at byte {} (offset {}): {}. What was there is kept in {}",
-                cut.file.display(),
-                cut.position,
-                cut.offset,
-                cut.reason,
-                cut.kept.display()
-            );
-        }
+        self.unsure = Some(self.segments[first].base);
         Ok(recovered)
     }
 
+    /// Writes the indexes of what was scanned, but for the last segment's, which a roll or a stop
+    /// writes. The next start scans none of these segments, and would believe half an index.
+    fn write_sealed_indexes(&mut self, first: usize) -> Result<(), LogError> {
+        let last = self.segments.len() - 1;
+        for segment in &mut self.segments[first..last] {
+            match segment.write_indexes(&self.disk) {
+                Ok(files) => {
+                    for file in files {
+                        sync_file(&self.disk, &file)?;
+                    }
+                }
+                Err(LogError::Full(error)) => {
+                    tracing::debug!("{} stays without an index: {error}", segment.path.display());
+                    segment.remove_indexes(&self.disk)?;
+                }
+                Err(error) => return Err(error),
+            }
+            self.unflushed.new_names();
+        }
+        Ok(())
+    }
+
     /// Removes the indexes of segments from `base` on. Unsynced, they may say anything; they are
-    /// written again by the scan, a roll or a clean stop.
+    /// written again by recovery, a roll or a clean stop.
     fn remove_indexes(&mut self, names: &Names, base: i64) -> Result<(), LogError> {
         for name in &names.indexes {
             let stem = name.split('.').next().and_then(|stem| stem.parse().ok());
@@ -312,8 +332,17 @@ impl<D: Disk> Log<D> {
             }
             return Ok(None);
         };
-        let kept = self.free_name(&segment.path, size)?;
-        copy(&self.disk, &file, size..used, &kept)?;
+        let mut kept = Some(self.free_name(&segment.path, size)?);
+        if let Some(to) = &kept
+            && let Err(error) = copy(&self.disk, &file, size..used, to)
+        {
+            if error.kind() != io::ErrorKind::StorageFull {
+                return Err(error.into());
+            }
+            // It was never acknowledged, and the log is worth more than it.
+            self.disk.remove(to)?;
+            kept = None;
+        }
         self.disk.sync_dir(&self.dir)?;
         file.set_len(size)?;
         file.sync()?;
@@ -339,7 +368,7 @@ impl<D: Disk> Log<D> {
             file: segment.path.clone(),
             position: 0,
             offset: self.end,
-            kept,
+            kept: Some(kept),
             reason: format!("the log before it ends at offset {}", self.end),
         }))
     }

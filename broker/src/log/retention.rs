@@ -16,45 +16,48 @@ use super::writer::Log;
 pub struct Retired<D: Disk> {
     disk: D,
     files: Vec<PathBuf>,
-    /// Bytes of batches it held.
-    pub bytes: u64,
 }
 
 impl<D: Disk> Retired<D> {
     /// Removes the files. What is left of them after a crash is removed at the next start.
     pub fn remove(self) -> io::Result<()> {
+        let mut failed = None;
         for file in &self.files {
             match self.disk.remove(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    failed = failed.or(Some(error));
+                }
                 _ => {}
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 
 impl<D: Disk> Log<D> {
-    /// Rolls the last segment if it is too old, and retires segments that are past retention or
-    /// below the log's start, none that holds records at or past `upto`. Forgets idle producers
-    /// and lets go of descriptors that only old reads needed. To be called every few minutes.
-    pub fn maintain(&mut self, now_ms: i64, upto: i64) -> Result<Vec<Retired<D>>, LogError> {
+    /// Retires segments that are past retention or below the log's start, none that holds records
+    /// at or past `upto`, and rolls the last segment if it is too old. Forgets idle producers and
+    /// lets go of descriptors that only old reads needed. To be called every few minutes.
+    ///
+    /// What has left the log is in `retired`, also when this fails.
+    pub fn maintain(
+        &mut self,
+        now_ms: i64,
+        upto: i64,
+        retired: &mut Vec<Retired<D>>,
+    ) -> Result<(), LogError> {
         let expiration = self.config.producer_id_expiration_ms;
         self.producers.expire(now_ms, expiration);
         if self.segments.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let last = self.segments.len() - 1;
         for segment in &mut self.segments[..last] {
             segment.set_reader(None);
         }
         let disk = self.disk.clone();
-        let active = &mut self.segments[last];
-        if active.size > 0
-            && now_ms.saturating_sub(active.rolls_from(&disk)?) > self.config.segment_ms
-        {
-            self.roll(now_ms)?;
-        }
-        let mut retired = Vec::new();
+        let before = retired.len();
+        let mut full = None;
         let mut excess = self.excess_bytes();
         while let Some(first) = self.segments.first_mut() {
             let size = first.size;
@@ -73,19 +76,45 @@ impl<D: Disk> Log<D> {
                 if !too_old && !below_start {
                     break;
                 }
-                self.roll(now_ms)?;
+                match self.roll(now_ms) {
+                    // What has left already makes room for it, once it is removed.
+                    Err(LogError::Full(error)) => {
+                        full = Some(error);
+                        break;
+                    }
+                    rolled => rolled?,
+                }
             }
             excess = excess.saturating_sub(size);
-            let first = self.segments.remove(0);
+            retired.push(self.retire_first()?);
             self.log_start = self.log_start.max(end);
-            retired.push(self.retire(first)?);
         }
-        if !retired.is_empty() {
+        if retired.len() > before {
             self.epochs.truncate_before(self.log_start);
             self.changed |= self.epochs.is_changed();
             self.remove_snapshots_before(self.segments[0].base)?;
         }
-        Ok(retired)
+        if let Some(error) = full {
+            return Err(LogError::Full(error));
+        }
+        // Last, as on a full disk it fails, and must not keep the rest from making room.
+        if let Some(last) = self.segments.last_mut()
+            && last.size > 0
+            && last.rested(&disk, now_ms)? > self.config.segment_ms
+        {
+            self.roll(now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the first segment out of the log, unless its file cannot be renamed.
+    fn retire_first(&mut self) -> Result<Retired<D>, LogError> {
+        let first = self.segments.remove(0);
+        let retired = self.retire(&first);
+        if retired.is_err() {
+            self.segments.insert(0, first);
+        }
+        retired
     }
 
     /// Bytes past `retention.bytes`.
@@ -112,9 +141,10 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Renames the files of a segment that has left the log.
-    pub(super) fn retire(&mut self, segment: Segment<D>) -> Result<Retired<D>, LogError> {
+    /// Renames the files of a segment that has left the log. If that fails, none has another name.
+    pub(super) fn retire(&mut self, segment: &Segment<D>) -> Result<Retired<D>, LogError> {
         let mut files = Vec::new();
+        // The segment's own comes first.
         for path in segment.files() {
             let mut name = path.clone().into_os_string();
             name.push(".deleted");
@@ -123,6 +153,8 @@ impl<D: Disk> Log<D> {
                 Ok(()) => files.push(deleted),
                 // An index that was never written.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // Nobody needs the index of a segment that is gone.
+                Err(_) if !files.is_empty() => files.push(path),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -130,7 +162,6 @@ impl<D: Disk> Log<D> {
         Ok(Retired {
             disk: self.disk.clone(),
             files,
-            bytes: segment.size,
         })
     }
 

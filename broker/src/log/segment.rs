@@ -224,8 +224,8 @@ impl<D: Disk> Segment<D> {
         Ok(largest)
     }
 
-    /// The timestamp from which segment.ms counts: the first batch's, or when the segment was made.
-    pub(super) fn rolls_from(&mut self, disk: &D) -> Result<i64, LogError> {
+    /// The first batch's timestamp, if it has one.
+    fn first_timestamp(&mut self, disk: &D) -> Result<Option<i64>, LogError> {
         if self.first_timestamp.is_none() && self.size > 0 {
             let reader = self.reader(disk)?;
             let mut scanner = Scanner::new(reader.file(), 0, self.size, LOOKUP);
@@ -233,8 +233,28 @@ impl<D: Disk> Segment<D> {
                 self.first_timestamp = Some(header.max_timestamp);
             }
         }
-        let first = self.first_timestamp.filter(|&timestamp| timestamp >= 0);
-        Ok(first.unwrap_or(self.created_ms))
+        Ok(self.first_timestamp.filter(|&timestamp| timestamp >= 0))
+    }
+
+    /// How long the segment has waited when `next` comes, for `segment.ms`. It is the time between
+    /// records, as in Kafka (`LogSegment.timeWaitedForRoll`): by the clock, each of a run of old
+    /// records would roll. The clock counts only where the first batch has no timestamp.
+    pub(super) fn waited(
+        &mut self,
+        disk: &D,
+        next: &BatchHeader,
+        now_ms: i64,
+    ) -> Result<i64, LogError> {
+        Ok(match self.first_timestamp(disk)? {
+            Some(first) => next.max_timestamp.saturating_sub(first),
+            None => now_ms.saturating_sub(self.created_ms),
+        })
+    }
+
+    /// How long the segment has been there by the clock, if nothing more comes.
+    pub(super) fn rested(&mut self, disk: &D, now_ms: i64) -> Result<i64, LogError> {
+        let first = self.first_timestamp(disk)?.unwrap_or(self.created_ms);
+        Ok(now_ms.saturating_sub(first.max(self.created_ms)))
     }
 
     /// The batch that holds `offset`, or the first after it; `None` past the last batch.
@@ -342,6 +362,9 @@ impl<D: Disk> Segment<D> {
         let reader = self.reader(disk)?;
         let size = self.size;
         self.reset_indexes();
+        // Half of an index is believed, so each gets its name when it is whole.
+        self.offsets.write_at_once();
+        self.times.write_at_once();
         let mut scanner = Scanner::new(reader.file(), 0, size, WHOLE);
         loop {
             match scanner.next_header() {
@@ -356,10 +379,20 @@ impl<D: Disk> Segment<D> {
             }
         }
         self.size = size;
-        // They may be large, and stay when the log is closed without a change.
-        for path in self.write_indexes(disk)? {
-            disk.open(&path, Open::Write)?.sync()?;
+        match self.write_indexes(disk) {
+            // They are right in memory.
+            Err(LogError::Full(error)) => {
+                tracing::debug!("{} stays without an index: {error}", self.path.display());
+                Ok(())
+            }
+            written => written.map(|_| ()),
         }
+    }
+
+    /// Removes what there is of the indexes on disk; in memory they stay.
+    pub(super) fn remove_indexes(&mut self, disk: &D) -> Result<(), LogError> {
+        self.offsets.remove_file(disk)?;
+        self.times.remove_file(disk)?;
         Ok(())
     }
 

@@ -21,7 +21,7 @@ impl<D: Disk> Log<D> {
         let keep = self.segment_of(offset);
         for segment in self.segments.split_off(keep + 1) {
             self.active = None;
-            self.retire(segment)?.remove()?;
+            self.retire(&segment)?.remove()?;
         }
         let disk = self.disk.clone();
         let segment = &mut self.segments[keep];
@@ -49,7 +49,7 @@ impl<D: Disk> Log<D> {
         self.active = None;
         let had_files = !self.segments.is_empty();
         for segment in std::mem::take(&mut self.segments) {
-            self.retire(segment)?.remove()?;
+            self.retire(&segment)?.remove()?;
         }
         self.log_start = offset;
         self.cut_state(offset)?;

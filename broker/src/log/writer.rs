@@ -62,6 +62,10 @@ pub struct Log<D: Disk> {
     pub(super) producers: ProducerTable,
     /// Whether anything has changed that a clean stop must write.
     pub(super) changed: bool,
+    /// After a run that was not closed: names, `partition.metadata` and the trimmed sizes of
+    /// segments from this base offset on may be in the page cache only. The first flush after an
+    /// append makes sure of them.
+    pub(super) unsure: Option<i64>,
     /// What a clean stop has still to sync. An append makes it stale, and recovery does without.
     staged: Vec<PathBuf>,
     /// Whether there are snapshots of producers, and the one that is at no segment's start.
@@ -87,6 +91,7 @@ impl<D: Disk> Log<D> {
             epochs: LeaderEpochs::default(),
             producers: ProducerTable::default(),
             changed: false,
+            unsure: None,
             staged: Vec::new(),
             has_snapshots: false,
             loose_snapshot: None,
@@ -244,7 +249,7 @@ impl<D: Disk> Log<D> {
         let limit = u64::from(self.config.segment_bytes).min(i32::MAX as u64);
         Ok(segment.size + u64::from(next.size) > limit
             || next.last_offset() - segment.base > i64::from(i32::MAX)
-            || now_ms.saturating_sub(segment.rolls_from(disk)?) > self.config.segment_ms
+            || segment.waited(disk, next, now_ms)? > self.config.segment_ms
             || segment.is_index_full(disk, self.config.segment_index_bytes)?)
     }
 
@@ -275,15 +280,20 @@ impl<D: Disk> Log<D> {
         if segment.sealed {
             return Ok((Vec::new(), None));
         }
+        // First of all, as a full disk may have room for the indexes then.
+        match &mut self.active {
+            Some(active) => active.trim()?,
+            // Room that an earlier run had reserved.
+            None if self.disk.file_len(&segment.path)? > segment.size => {
+                let file = self.disk.open(&segment.path, Open::Write)?;
+                file.set_len(segment.size)?;
+            }
+            None => {}
+        }
         let mut files = segment.write_indexes(&self.disk)?;
         let sealed = match self.active.take() {
             Some(active) => Some(active.seal()?),
             None => {
-                // Room that an earlier run had reserved.
-                if self.disk.file_len(&segment.path)? > segment.size {
-                    let file = self.disk.open(&segment.path, Open::Write)?;
-                    file.set_len(segment.size)?;
-                }
                 files.push(segment.path.clone());
                 None
             }
@@ -296,6 +306,7 @@ impl<D: Disk> Log<D> {
 
     /// Makes the file of a segment at the log's end, and the folder before the first.
     pub(super) fn begin_segment(&mut self, now_ms: i64) -> Result<(), LogError> {
+        self.doubt_last_run()?;
         if self.segments.is_empty() {
             self.make_folder()?;
         } else if !self.unflushed.is_named() {
@@ -321,14 +332,30 @@ impl<D: Disk> Log<D> {
     }
 
     fn make_folder(&mut self) -> Result<(), LogError> {
-        if !self.disk.exists(&self.dir)? {
-            self.disk.create_dir_all(&self.dir)?;
-            self.unflushed.new_folder();
+        self.disk.create_dir_all(&self.dir)?;
+        self.unflushed.new_folder();
+        let file = partition_metadata::write(&self.disk, &self.dir, self.hints.topic_id)?;
+        self.unflushed.file(file);
+        Ok(())
+    }
+
+    /// Before the first append after a run that was not closed: that run may have been killed
+    /// before it synced what `unsure` speaks of, and nothing else would sync it.
+    fn doubt_last_run(&mut self) -> Result<(), LogError> {
+        let Some(from) = self.unsure else {
+            return Ok(());
+        };
+        let file = partition_metadata::write(&self.disk, &self.dir, self.hints.topic_id)?;
+        self.unflushed.new_folder();
+        self.unflushed.file(file);
+        // The last is synced for what is appended to it.
+        if let Some((_, sealed)) = self.segments.split_last() {
+            for segment in sealed.iter().filter(|segment| segment.base >= from) {
+                self.unflushed.file(segment.path.clone());
+            }
         }
-        let written = partition_metadata::write(&self.disk, &self.dir, self.hints.topic_id)?;
-        if let Some(file) = written {
-            self.unflushed.file(file);
-        }
+        self.unflushed.doubt_last_name();
+        self.unsure = None;
         Ok(())
     }
 
@@ -342,6 +369,7 @@ impl<D: Disk> Log<D> {
         let file = self.disk.open(&segment.path, Open::Write)?;
         let limit = u64::from(self.config.segment_bytes);
         let active = AppendFile::new(file, segment.size, limit)?;
+        self.doubt_last_run()?;
         self.take_appender(active);
         Ok(())
     }
@@ -383,8 +411,13 @@ impl<D: Disk> Log<D> {
             if let Some(sealed) = sealed
                 && let Some(segment) = self.segments.last()
             {
-                drop(sealed);
-                self.staged.push(segment.path.clone());
+                if self.unflushed.flushed < self.end {
+                    // A flush that is on its way must not say that these bytes are on disk.
+                    self.unflushed.sealed(sealed);
+                } else {
+                    // By name, so that an idle log holds no descriptor.
+                    self.staged.push(segment.path.clone());
+                }
             }
             // After a clean stop, no snapshot at the log's end says that no producer is known.
             if !self.producers.is_empty() || self.has_snapshots {

@@ -12,6 +12,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -315,10 +316,11 @@ impl Partition {
         let Ok(log) = state.log() else { return };
         let idle = now_ms - self.touched_ms.load(Ordering::Relaxed) > rest_after_ms;
         let parked = if idle { log.park() } else { Ok(()) };
-        let retired = if retention {
-            log.maintain(now_ms, high_watermark)
+        let mut retired = Vec::new();
+        let maintained = if retention {
+            log.maintain(now_ms, high_watermark, &mut retired)
         } else {
-            Ok(Vec::new())
+            Ok(())
         };
         // A roll leaves something to sync, which an idle partition has no append to ask for.
         let sync_due = sync_due || (retention && log.is_unflushed());
@@ -326,11 +328,9 @@ impl Partition {
         if let Err(error) = parked {
             tracing::error!("resting {}-{}: {error}", self.topic, self.index);
         }
-        match retired {
-            Ok(retired) => self.storage.retire(retired, now_ms + delete_delay),
-            Err(error) => {
-                tracing::error!("maintaining {}-{}: {error}", self.topic, self.index);
-            }
+        self.storage.retire(retired, now_ms + delete_delay);
+        if let Err(error) = maintained {
+            tracing::error!("maintaining {}-{}: {error}", self.topic, self.index);
         }
         if sync_due {
             self.request_sync();
@@ -375,6 +375,19 @@ impl Partition {
             }
             // A sync may find its folder gone because the topic was deleted meanwhile.
             Err(_) if state.log().is_err() => {}
+            // No descriptor was left to open what is to be synced: no page was lost by that, and
+            // who waits for an ack waits for the next try.
+            Err(error)
+                if error.kind() == io::ErrorKind::OutOfMemory
+                    && self.storage.failure().is_none() =>
+            {
+                tracing::error!(
+                    "a sync of {}-{} waits: {error}; raise the limit of open files, or lower max.connections",
+                    self.topic,
+                    self.index
+                );
+                state.owe_sync();
+            }
             Err(error) => {
                 self.storage.fail(&format!(
                     "a sync of {}-{} failed: {error}",

@@ -81,8 +81,10 @@ impl Life {
 
     fn delete(&self, partition: &Partition) {
         partition.end_service(ErrorCode::UnknownTopicOrPartition, "deleted");
-        self.storage
-            .remove_partitions(&partition.topic, &[partition.index], now_ms());
+        let removed =
+            self.storage
+                .remove_partitions(&partition.topic, &[partition.index], now_ms());
+        assert!(removed);
     }
 
     fn stop(self, partitions: &[&Arc<Partition>]) {
@@ -306,4 +308,51 @@ fn a_failed_checkpoint_is_told_and_made_up_for() {
     fs::remove_dir(jam).expect("unjam");
     life.storage.checkpoint(&view).expect("write");
     assert_eq!(life.file(RECOVERY_POINTS), "0\n1\nt 0 5\n");
+}
+
+#[test]
+fn records_in_a_folder_that_lost_its_topics_id_are_not_removed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let metadata = folder.path().join("t-0/partition.metadata");
+    let life = Life::begin(folder.path());
+    let partition = life.open("t", 1);
+    append(&partition, 5);
+    life.storage
+        .checkpoint(&life.view(&[&partition]))
+        .expect("write");
+    life.kill();
+    let good = fs::read(&metadata).expect("read");
+    fs::write(&metadata, vec![0; good.len()]).expect("write");
+
+    let life = Life::begin(folder.path());
+    let partition = life.open("t", 1);
+    assert!(partition.with_log(|_| ()).is_err(), "offline");
+    assert!(life.storage.remove_unclaimed("t", Uuid::from_u128(1)));
+    life.storage.remove_due(now_ms(), || false);
+    life.kill();
+    fs::write(&metadata, good).expect("write");
+    assert_eq!(end(&Life::begin(folder.path()).open("t", 1)), 5);
+}
+
+#[test]
+fn a_clean_stop_does_not_vouch_for_what_was_not_opened_since_a_crash() {
+    let folder = tempfile::tempdir().expect("folder");
+    let clean = folder.path().join(".kafka_cleanshutdown");
+    let life = Life::begin(folder.path());
+    let (t, u) = (life.open("t", 1), life.open("u", 1));
+    append(&t, 5);
+    append(&u, 5);
+    life.kill();
+
+    let life = Life::begin(folder.path());
+    let t = life.open("t", 1);
+    life.stop(&[&t]);
+    assert!(!clean.exists());
+
+    // A folder of no topic is nobody's to open.
+    let life = Life::begin(folder.path());
+    let t = life.open("t", 1);
+    life.storage.report_strays(&["t".to_owned()]);
+    life.stop(&[&t]);
+    assert!(clean.exists());
 }

@@ -1,7 +1,13 @@
 //! Rolling, retention, deletion, truncation, and reads over segments.
 
 use super::*;
-use crate::log::Sequence;
+use crate::log::{Retired, Sequence};
+
+fn maintain<D: Disk>(log: &mut Log<D>, now_ms: i64, upto: i64) -> Vec<Retired<D>> {
+    let mut retired = Vec::new();
+    log.maintain(now_ms, upto, &mut retired).expect("maintain");
+    retired
+}
 
 #[test]
 fn reads_are_cut_to_bytes_and_bound_but_hold_one_batch() {
@@ -89,12 +95,12 @@ fn a_segment_is_rolled_by_size_by_age_and_by_its_index() {
     config.segment_bytes = 1 << 20;
     config.segment_ms = 500;
     log.set_config(config.clone()).expect("settled");
-    let batch = Batch::new(2, 1, vec![]).at(1002);
+    let batch = Batch::new(2, 1, vec![]).at(1502);
     let appended = log.append(&batch.head(), &[], 1502).expect("append");
-    assert!(appended.rolled, "the first record is more than 500 ms old");
-    assert!(log.maintain(1502, 3).expect("maintain").is_empty());
+    assert!(appended.rolled, "it is more than 500 ms after the first");
+    assert!(maintain(&mut log, 2002, 3).is_empty());
     assert_eq!(log.segment_count(), 3);
-    assert!(log.maintain(1503, 3).expect("maintain").is_empty());
+    assert!(maintain(&mut log, 2003, 3).is_empty());
     assert_eq!(log.segment_count(), 4, "maintenance rolls an idle segment");
     config.segment_ms = i64::MAX;
     config.segment_index_bytes = 24;
@@ -103,6 +109,24 @@ fn a_segment_is_rolled_by_size_by_age_and_by_its_index() {
         push(&mut log, 1, 300);
     }
     assert!(log.segment_count() > 4);
+}
+
+#[test]
+fn records_older_than_segment_ms_share_a_segment() {
+    let disk = disk(1);
+    let mut log = opened(&disk, 0, false);
+    log.set_config(LogConfig {
+        segment_ms: 500,
+        ..config()
+    })
+    .expect("settled");
+    let now = 1_000_000;
+    for n in 0..5 {
+        let batch = Batch::new(n, 1, vec![]).at(n);
+        log.append(&batch.head(), &[], now).expect("append");
+    }
+    maintain(&mut log, now + 500, 5);
+    assert_eq!(log.segment_count(), 1);
 }
 
 /// Ten segments of one batch each, with timestamps 1000, 1100, …
@@ -128,11 +152,11 @@ fn retention_by_time_and_size_retires_whole_segments_below_the_high_watermark() 
     })
     .expect("settled");
     assert_eq!(
-        log.maintain(1801, 2).expect("maintain").len(),
+        maintain(&mut log, 1801, 2).len(),
         2,
         "not past the high watermark"
     );
-    let retired = log.maintain(1801, 10).expect("maintain");
+    let retired = maintain(&mut log, 1801, 10);
     assert_eq!(
         (retired.len(), log.log_start()),
         (2, 4),
@@ -155,7 +179,7 @@ fn retention_by_time_and_size_retires_whole_segments_below_the_high_watermark() 
         ..config()
     })
     .expect("settled");
-    assert_eq!(log.maintain(1801, 10).expect("maintain").len(), 2);
+    assert_eq!(maintain(&mut log, 1801, 10).len(), 2);
     assert_eq!((log.log_start(), log.segment_count()), (6, 4));
     let error = log.read(5, 10, 10, true).err().expect("gone");
     assert!(matches!(error, LogError::OffsetOutOfRange { start: 6, .. }));
@@ -165,7 +189,7 @@ fn retention_by_time_and_size_retires_whole_segments_below_the_high_watermark() 
         ..config()
     })
     .expect("settled");
-    assert_eq!(log.maintain(9999, 10).expect("maintain").len(), 4);
+    assert_eq!(maintain(&mut log, 9999, 10).len(), 4);
     assert_eq!(
         (log.log_start(), log.end_offset(), log.size_bytes()),
         (10, 10, 0)
@@ -185,7 +209,7 @@ fn a_compacted_topic_keeps_everything() {
         ..config()
     })
     .expect("settled");
-    assert!(log.maintain(i64::MAX, 10).expect("maintain").is_empty());
+    assert!(maintain(&mut log, i64::MAX, 10).is_empty());
     assert_eq!(log.log_start(), 0);
 }
 
@@ -196,7 +220,7 @@ fn deleted_records_are_gone_at_once_and_their_segments_at_the_next_maintenance()
     assert!(log.delete_before(11).is_err());
     assert!(log.read(6, 10, 10, true).is_err());
     assert!(log.read(7, 10, 10, true).expect("read").is_some());
-    assert_eq!(log.maintain(0, 10).expect("maintain").len(), 7);
+    assert_eq!(maintain(&mut log, 0, 10).len(), 7);
     assert_eq!(log.segment_count(), 3);
     flush(&mut log);
     let mut hints = hints(10, false);
@@ -210,7 +234,7 @@ fn a_reader_goes_on_while_its_segment_is_retired() {
     let (_disk, mut log) = ten_segments();
     let slice = log.read(0, 5000, 10, true).expect("read").expect("some");
     log.delete_before(10).expect("delete");
-    for retired in log.maintain(0, 10).expect("maintain") {
+    for retired in maintain(&mut log, 0, 10) {
         retired.remove().expect("remove");
     }
     assert_eq!(

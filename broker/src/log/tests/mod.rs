@@ -3,7 +3,9 @@
 mod crash;
 mod folder;
 mod formats;
+mod full;
 mod keeping;
+mod no_sync;
 mod real;
 mod times;
 
@@ -13,7 +15,7 @@ use disk::{Disk, SimulatedDisk};
 use uuid::Uuid;
 
 use super::header::tests::Batch;
-use super::{Appended, Log, LogConfig, LogError, OpenHints, Recovered};
+use super::{Appended, Log, LogConfig, LogError, OpenHints, Recovered, partition_metadata};
 
 /// SplitMix64, so that a seed is a whole test case.
 pub(super) struct Random(pub(super) u64);

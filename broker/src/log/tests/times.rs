@@ -61,3 +61,30 @@ fn the_first_record_that_reaches_a_timestamp_is_found() {
         Some((all[7], 7))
     );
 }
+
+#[test]
+fn what_recovery_scanned_of_a_sealed_segment_is_found_by_time_after_later_starts() {
+    let disk = disk(1);
+    let many = LogConfig {
+        segment_bytes: 120_000,
+        index_interval_bytes: 1,
+        ..config()
+    };
+    let open = |point, clean| {
+        let opened = Log::open(disk.clone(), dir(), many.clone(), hints(point, clean), 0);
+        opened.expect("open").0
+    };
+    let mut log = open(0, false);
+    while log.segment_count() < 2 {
+        let at = 1000 + log.end_offset();
+        push_records(&mut log, &[at], Compression::None);
+    }
+    let last = log.end_offset() - 2;
+    assert!(last > 600, "more than is written of an index at a time");
+    flush(&mut log);
+    let end = log.end_offset();
+    drop(log);
+    open(0, false).close_clean().expect("close");
+    let found = open(end, true).offset_for_timestamp(1000 + last, end);
+    assert_eq!(found.expect("find"), Some((1000 + last, last)));
+}
