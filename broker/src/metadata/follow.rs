@@ -78,13 +78,14 @@ impl Follower {
         self.remove_deleted_folders();
         self.read_cluster(&mut view)?;
         let mut topics = Vec::new();
-        for name in self.session.children(znodes::TOPICS)? {
-            match self.read_topic(&name) {
-                Ok(Some(nodes)) => topics.push((name, nodes)),
-                Ok(None) => view.note_illegible(name),
+        let names = self.session.children(znodes::TOPICS)?;
+        for name in &names {
+            match self.read_topic(name) {
+                Ok(Some(nodes)) => topics.push((name.clone(), nodes)),
+                Ok(None) => view.note_illegible(name.clone()),
                 Err(error) => {
                     tracing::error!("topic {name} is not served: {error}");
-                    view.note_illegible(name);
+                    view.note_illegible(name.clone());
                 }
             }
         }
@@ -97,7 +98,7 @@ impl Follower {
             note_offsets(&mut change, &topic, None);
             view.put(Arc::new(topic));
         }
-        self.storage.report_strays(&view);
+        self.storage.report_strays(&names);
         Ok((view, change))
     }
 
@@ -142,6 +143,7 @@ impl Follower {
                     continue;
                 }
             };
+            let mut removed = true;
             let old = before.topic(name);
             let kept = old.filter(|old| {
                 nodes
@@ -151,12 +153,14 @@ impl Follower {
             if let Some(gone) = old
                 && kept.is_none()
             {
-                self.delete_local(gone);
+                removed = self.delete_local(gone);
                 view.remove(name);
                 change.deleted.push(Arc::clone(&gone.name));
             }
             let Some(nodes) = nodes else {
-                self.finish_deletion(name);
+                if removed {
+                    self.finish_deletion(name);
+                }
                 continue;
             };
             let id = nodes.node.topic_id;
@@ -326,8 +330,8 @@ impl Follower {
     }
 
     /// Ends the service of a deleted topic's partitions. Their folders get other names at
-    /// once, as a topic of the same name may follow.
-    fn delete_local(&self, topic: &Topic) {
+    /// once, as a topic of the same name may follow. False if they could not be given.
+    fn delete_local(&self, topic: &Topic) -> bool {
         let local = topic.partitions.iter().filter_map(|p| p.local.as_ref());
         let indexes: Vec<i32> = local
             .map(|partition| {
@@ -336,7 +340,7 @@ impl Follower {
             })
             .collect();
         let due = now_ms() + topic.config.file_delete_delay_ms;
-        self.storage.remove_partitions(&topic.name, &indexes, due);
+        self.storage.remove_partitions(&topic.name, &indexes, due)
     }
 
     /// The folders of a deleted topic bear other names by now, so its marker may go.
@@ -359,10 +363,12 @@ impl Follower {
             let Ok(Some(data)) = self.read(&znodes::deleted_topic(&name)) else {
                 continue;
             };
-            if let Ok(node) = serde_json::from_slice::<DeletedTopicNode>(&data) {
-                self.storage.remove_unclaimed(&name, node.topic_id);
+            let removed = serde_json::from_slice::<DeletedTopicNode>(&data).map_or(true, |node| {
+                self.storage.remove_unclaimed(&name, node.topic_id)
+            });
+            if removed {
+                self.finish_deletion(&name);
             }
-            self.finish_deletion(&name);
         }
     }
 }

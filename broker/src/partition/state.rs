@@ -55,6 +55,8 @@ pub(super) struct State {
     /// `flush.messages` above 1 and `flush.ms`.
     unsynced_records: i64,
     unsynced_since_ms: Option<i64>,
+    /// Whether a sync could not begin and is to be tried again.
+    sync_owed: bool,
     /// What the checkpoints say once the log is out of service; `None` if they are to be left
     /// as they are.
     last_checkpoint: Option<Checkpoint>,
@@ -88,6 +90,7 @@ impl State {
             high_watermark,
             unsynced_records: 0,
             unsynced_since_ms: None,
+            sync_owed: false,
             last_checkpoint: None,
         }
     }
@@ -122,6 +125,12 @@ impl State {
     pub(super) fn sync_begins(&mut self) {
         self.unsynced_records = 0;
         self.unsynced_since_ms = None;
+        self.sync_owed = false;
+    }
+
+    /// A sync could not begin: the next maintenance asks for it again.
+    pub(super) fn owe_sync(&mut self) {
+        self.sync_owed = true;
     }
 
     /// Whether the records appended so far ask for a sync now.
@@ -130,8 +139,10 @@ impl State {
     }
 
     pub(super) fn timed_sync_due(&self, now_ms: i64) -> bool {
-        self.unsynced_since_ms
-            .is_some_and(|since| now_ms.saturating_sub(since) >= self.config.flush_ms)
+        self.sync_owed
+            || self
+                .unsynced_since_ms
+                .is_some_and(|since| now_ms.saturating_sub(since) >= self.config.flush_ms)
     }
 
     /// Completes `waiter` once everything below `offset` is as safe as `acks` asks, which
