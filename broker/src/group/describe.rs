@@ -12,7 +12,6 @@ use protocol::api::describe_groups::{
 use protocol::api::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use protocol::error::ErrorCode;
 
-use super::answer::str;
 use super::coordinator::answer;
 use super::core::{Event, Group, MemberRecord, Reply, State};
 use super::membership::error_of;
@@ -83,8 +82,8 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
                     .groups()
                     .filter(|(_, group)| matches(&request.states_filter, group.state().name()));
                 let listed = wanted.map(|(id, group)| ListedGroup {
-                    group_id: str(id),
-                    protocol_type: str(group.protocol_type()),
+                    group_id: id.to_owned().into(),
+                    protocol_type: group.protocol_type().to_owned().into(),
                     group_state: Str::from(group.state().name()),
                     group_type: Str::from("classic"),
                 });
@@ -138,10 +137,10 @@ fn describe(group_id: Str, group: &Group) -> DescribedGroup {
     // The metadata means something only beside the protocol that was chosen by it.
     let stable = *group.state() == State::Stable;
     let member = |member: MemberRecord| DescribedGroupMember {
-        member_id: str(member.member_id),
-        group_instance_id: member.group_instance_id.map(str),
-        client_id: str(member.client_id),
-        client_host: str(member.client_host),
+        member_id: member.member_id.into(),
+        group_instance_id: member.group_instance_id.map(Str::from),
+        client_id: member.client_id.into(),
+        client_host: member.client_host.into(),
         member_metadata: if stable {
             member.subscription
         } else {
@@ -152,11 +151,11 @@ fn describe(group_id: Str, group: &Group) -> DescribedGroup {
     DescribedGroup {
         group_id,
         group_state: Str::from(group.state().name()),
-        protocol_type: str(group.protocol_type()),
+        protocol_type: group.protocol_type().to_owned().into(),
         protocol_data: group
             .protocol_name()
             .filter(|_| stable)
-            .map(str)
+            .map(|name| Str::from(name.to_owned()))
             .unwrap_or_default(),
         members: group.members().into_iter().map(member).collect(),
         ..DescribedGroup::default()
@@ -171,7 +170,7 @@ fn unknown(version: i16, group_id: Str) -> DescribedGroup {
     };
     if version >= 6 {
         group.error_code = ErrorCode::GroupIdNotFound as i16;
-        group.error_message = Some(str(format!("Group {group_id} not found.")));
+        group.error_message = Some(format!("Group {group_id} not found.").into());
     }
     DescribedGroup { group_id, ..group }
 }

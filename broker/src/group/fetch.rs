@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::coordinator::answer;
 use super::core::{CommittedOffset, Event, Group, Reply, State};
-use super::{GroupCoordinator, OffsetsLog, answer::str};
+use super::{GroupCoordinator, OffsetsLog};
 
 impl<L: OffsetsLog> GroupCoordinator<L> {
     /// OffsetFetch. With `require_stable` it waits for commits that are on their way to the log.
@@ -158,7 +158,7 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
                 .map(|(index, offset)| partition(*index, Some(offset), ErrorCode::None))
                 .collect();
             Some(OffsetFetchResponseTopics {
-                name: str(name),
+                name: name.clone().into(),
                 topic_id,
                 partitions,
             })
@@ -216,7 +216,7 @@ fn partition(
         committed_leader_epoch: offset.map_or(-1, |offset| offset.leader_epoch),
         metadata: Some(
             offset
-                .map(|offset| str(&offset.metadata))
+                .map(|offset| Str::from(offset.metadata.clone()))
                 .unwrap_or_default(),
         ),
         error_code: error as i16,

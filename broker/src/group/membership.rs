@@ -15,9 +15,9 @@ use protocol::error::ErrorCode;
 use uuid::Uuid;
 
 use super::core::{
-    Event, JoinReply, JoinRequest, LeaveRequest, Leaver, Reply, SyncReply, SyncRequest,
+    Event, JoinRequest, LeaveRequest, Leaver, Reply, SyncRequest, refused_join, refused_sync,
 };
-use super::{GroupCoordinator, OffsetsLog, answer};
+use super::{GroupCoordinator, OffsetsLog};
 
 /// The longest part of a client id that becomes part of member ids, in bytes.
 const CLIENT_ID_BYTES_MAX: usize = 1024;
@@ -34,17 +34,21 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     ) -> JoinGroupResponse {
         let request = join_request(version, client_id, client_host, &request);
         let (group, member_id) = (request.group.clone(), request.member_id.clone());
-        let reply = match self.ask(&group, |to| Event::Join(request, to)).await {
-            Ok(Reply::Join(reply)) => reply,
-            other => JoinReply::error(member_id, error_of(other)),
+        let mut response = match self.ask(&group, |to| Event::Join(request, to)).await {
+            Ok(Reply::Join(response)) => response,
+            other => refused_join(member_id, error_of(other)),
         };
-        answer::join(reply, version)
+        if version < 7 {
+            // There was no null for "none chosen" then.
+            response.protocol_name.get_or_insert_default();
+        }
+        response
     }
 
     /// SyncGroup; waits until the leader's assignment is in the log.
     pub async fn sync(&self, version: i16, request: SyncGroupRequest) -> SyncGroupResponse {
         if version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
-            return answer::sync(SyncReply::error(ErrorCode::InconsistentGroupProtocol));
+            return refused_sync(ErrorCode::InconsistentGroupProtocol);
         }
         let assignments = request.assignments.iter();
         let assignments = assignments.map(|one| {
@@ -64,8 +68,8 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
         };
         let group = request.group.clone();
         match self.ask(&group, |to| Event::Sync(request, to)).await {
-            Ok(Reply::Sync(reply)) => answer::sync(reply),
-            other => answer::sync(SyncReply::error(error_of(other))),
+            Ok(Reply::Sync(response)) => response,
+            other => refused_sync(error_of(other)),
         }
     }
 
@@ -186,7 +190,7 @@ fn text(text: Option<&Str>) -> Option<String> {
 }
 
 fn copied(text: &Str) -> Str {
-    answer::str(&**text)
+    text.to_string().into()
 }
 
 /// The error of an answer that is none; an answer of another kind would be a fault of ours.

@@ -7,7 +7,6 @@
 //! `broker::api` (one method to an API) and by whoever moves leadership (`load`, `unload`,
 //! `topic_deleted`).
 
-mod answer;
 mod coordinator;
 pub mod core;
 mod describe;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use protocol::api::join_group::JoinGroupResponse;
+use protocol::api::sync_group::SyncGroupResponse;
 use protocol::error::ErrorCode;
 
 use super::Record;
@@ -31,8 +32,8 @@ pub enum Action {
 /// An answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    Join(JoinReply),
-    Sync(SyncReply),
+    Join(JoinGroupResponse),
+    Sync(SyncGroupResponse),
     Heartbeat(ErrorCode),
     /// An error for all, or one for each member in the request's order.
     Leave(Result<Vec<ErrorCode>, ErrorCode>),
@@ -44,62 +45,21 @@ pub enum Reply {
     Settled(ErrorCode),
 }
 
-/// The answer to a JoinGroup.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JoinReply {
-    pub error: ErrorCode,
-    pub generation: i32,
-    pub protocol_type: Option<String>,
-    pub protocol_name: Option<String>,
-    pub leader: String,
-    pub skip_assignment: bool,
-    pub member_id: String,
-    /// Filled for the leader alone.
-    pub members: Vec<JoinedMember>,
-}
-
-/// A member as its group's leader sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JoinedMember {
-    pub member_id: String,
-    pub group_instance_id: Option<String>,
-    pub metadata: Bytes,
-}
-
-/// The answer to a SyncGroup.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SyncReply {
-    pub error: ErrorCode,
-    pub protocol_type: Option<String>,
-    pub protocol_name: Option<String>,
-    pub assignment: Bytes,
-}
-
-impl JoinReply {
-    /// A refusal.
-    pub fn error(member_id: impl Into<String>, error: ErrorCode) -> Self {
-        Self {
-            error,
-            generation: -1,
-            protocol_type: None,
-            protocol_name: None,
-            leader: String::new(),
-            skip_assignment: false,
-            member_id: member_id.into(),
-            members: Vec::new(),
-        }
+/// The refusal of a JoinGroup.
+pub fn refused_join(member_id: impl Into<String>, error: ErrorCode) -> JoinGroupResponse {
+    JoinGroupResponse {
+        error_code: error.code(),
+        protocol_name: None,
+        member_id: member_id.into().into(),
+        ..JoinGroupResponse::default()
     }
 }
 
-impl SyncReply {
-    /// A refusal.
-    pub fn error(error: ErrorCode) -> Self {
-        Self {
-            error,
-            protocol_type: None,
-            protocol_name: None,
-            assignment: Bytes::new(),
-        }
+/// The refusal of a SyncGroup.
+pub fn refused_sync(error: ErrorCode) -> SyncGroupResponse {
+    SyncGroupResponse {
+        error_code: error.code(),
+        ..SyncGroupResponse::default()
     }
 }
 
@@ -108,8 +68,8 @@ impl Reply {
     /// as wrong as it was.
     pub(super) fn failed(self, error: ErrorCode) -> Self {
         match self {
-            Self::Join(reply) => Self::Join(JoinReply::error(reply.member_id, error)),
-            Self::Sync(_) => Self::Sync(SyncReply::error(error)),
+            Self::Join(reply) => Self::Join(refused_join(&*reply.member_id, error)),
+            Self::Sync(_) => Self::Sync(refused_sync(error)),
             Self::Heartbeat(_) => Self::Heartbeat(error),
             Self::Leave(_) => Self::Leave(Err(error)),
             Self::Commit(codes) => Self::Commit(

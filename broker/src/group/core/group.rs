@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use protocol::Str;
+use protocol::api::join_group::JoinGroupResponseMember;
 use protocol::error::ErrorCode;
 
-use super::{
-    CommittedOffset, GroupRecord, JoinedMember, MemberRecord, ReplyTo, Token, subscription,
-};
+use super::{CommittedOffset, GroupRecord, MemberRecord, ReplyTo, Token, subscription};
 
 /// The protocol type of Kafka's consumers, the only one whose metadata a coordinator can read.
 const CONSUMER: &str = "consumer";
@@ -341,11 +341,11 @@ impl Group {
     }
 
     /// What a leader is told about its group.
-    pub(super) fn joined_members(&self) -> Vec<JoinedMember> {
+    pub(super) fn joined_members(&self) -> Vec<JoinGroupResponseMember> {
         let protocol = self.protocol_name.as_deref().unwrap_or_default();
-        let joined = |(id, member): (&String, &Member)| JoinedMember {
-            member_id: id.clone(),
-            group_instance_id: member.group_instance_id.clone(),
+        let joined = |(id, member): (&String, &Member)| JoinGroupResponseMember {
+            member_id: id.clone().into(),
+            group_instance_id: member.group_instance_id.clone().map(Str::from),
             metadata: member.metadata(protocol),
         };
         self.members.iter().map(joined).collect()

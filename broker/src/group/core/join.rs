@@ -1,11 +1,13 @@
 //! JoinGroup: who may be a member, and what the arrival of each kind of member does to the group.
 
+use protocol::Str;
+use protocol::api::join_group::JoinGroupResponse;
 use protocol::error::ErrorCode;
 
 use super::config::{ID_BYTES_MAX, PROTOCOLS_MAX};
 use super::group::{Group, Member, State};
 use super::step::{Replaced, Step, Then};
-use super::{Config, JoinReply, JoinRequest, Record, ReplyTo};
+use super::{Config, JoinRequest, Record, ReplyTo};
 
 /// What can be said of a request without looking at its group.
 pub(super) fn check(request: &JoinRequest, config: &Config) -> Result<(), ErrorCode> {
@@ -136,15 +138,16 @@ impl Group {
     }
 
     /// The answer that makes someone a member of the present generation.
-    pub(super) fn joined(&self, id: &str) -> JoinReply {
-        JoinReply {
-            error: ErrorCode::None,
-            generation: self.generation,
-            protocol_type: self.protocol_type.clone(),
-            protocol_name: self.protocol_name.clone(),
-            leader: self.leader.clone().unwrap_or_default(),
+    pub(super) fn joined(&self, id: &str) -> JoinGroupResponse {
+        JoinGroupResponse {
+            throttle_time_ms: 0,
+            error_code: ErrorCode::None.code(),
+            generation_id: self.generation,
+            protocol_type: self.protocol_type.clone().map(Str::from),
+            protocol_name: self.protocol_name.clone().map(Str::from),
+            leader: self.leader.clone().unwrap_or_default().into(),
             skip_assignment: false,
-            member_id: id.to_owned(),
+            member_id: id.to_owned().into(),
             members: if self.is_leader(id) {
                 self.joined_members()
             } else {
@@ -297,7 +300,7 @@ impl Group {
                 let skip_assignment = self.is_leader(&member_id);
                 step.join(
                     to,
-                    JoinReply {
+                    JoinGroupResponse {
                         skip_assignment,
                         ..self.joined(&member_id)
                     },
@@ -306,10 +309,10 @@ impl Group {
             // Told that it leads, an old client would assign anew. So it is told of the leader as
             // it was, who is gone.
             Ok(()) => {
-                let leader = was_led_by.unwrap_or_default();
+                let leader = was_led_by.unwrap_or_default().into();
                 step.join(
                     to,
-                    JoinReply {
+                    JoinGroupResponse {
                         leader,
                         members: Vec::new(),
                         ..self.joined(&member_id)

@@ -33,7 +33,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, JoinReply, JoinedMember, Reply, ReplyTo, SyncReply, Token};
+pub use action::{Action, Reply, ReplyTo, Token, refused_join, refused_sync};
 pub use config::Config;
 pub use group::{Group, Member, State};
 pub use records::{CommittedOffset, GroupRecord, MemberRecord, Record};

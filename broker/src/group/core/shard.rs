@@ -9,7 +9,7 @@ use super::config::ID_BYTES_MAX;
 use super::group::{Group, State};
 use super::step::{Step, Then, Writes};
 use super::{
-    Action, CommitRequest, Config, Event, JoinReply, Now, Reply, ReplyTo, SyncReply, join,
+    Action, CommitRequest, Config, Event, Now, Reply, ReplyTo, join, refused_join, refused_sync,
 };
 
 /// All groups whose records lie in one partition.
@@ -67,11 +67,11 @@ impl Shard {
             if let Some(to) = member.awaiting_join.take() {
                 actions.push(Action::Reply(
                     to,
-                    Reply::Join(JoinReply::error(id.clone(), error)),
+                    Reply::Join(refused_join(id.clone(), error)),
                 ));
             }
             if let Some(to) = member.awaiting_sync.take() {
-                actions.push(Action::Reply(to, Reply::Sync(SyncReply::error(error))));
+                actions.push(Action::Reply(to, Reply::Sync(refused_sync(error))));
             }
         }
         for (_, write) in std::mem::take(&mut self.writes.under_way) {
@@ -118,7 +118,7 @@ impl Shard {
                 });
                 if !known {
                     let error = unknown(&id, ErrorCode::UnknownMemberId);
-                    actions.push(Action::Reply(to, Reply::Sync(SyncReply::error(error))));
+                    actions.push(Action::Reply(to, Reply::Sync(refused_sync(error))));
                 }
             }
             Event::Heartbeat {
@@ -370,7 +370,7 @@ impl Group {
 }
 
 fn refuse_join(to: ReplyTo, member_id: String, error: ErrorCode) -> Action {
-    Action::Reply(to, Reply::Join(JoinReply::error(member_id, error)))
+    Action::Reply(to, Reply::Join(refused_join(member_id, error)))
 }
 
 /// The error for a group that does not exist, or could not.

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use protocol::api::join_group::JoinGroupResponse;
 use protocol::error::ErrorCode;
 
 use super::group::Member;
-use super::{Action, Config, JoinReply, Now, Record, Reply, ReplyTo, SyncReply, Token};
+use super::{Action, Config, Now, Record, Reply, ReplyTo, Token, refused_join, refused_sync};
 
 /// The surroundings of one decision.
 pub(super) struct Step<'a> {
@@ -63,7 +64,7 @@ impl Step<'_> {
         self.actions.push(Action::Reply(to, reply));
     }
 
-    pub(super) fn join(&mut self, to: ReplyTo, reply: JoinReply) {
+    pub(super) fn join(&mut self, to: ReplyTo, reply: JoinGroupResponse) {
         self.reply(to, Reply::Join(reply));
     }
 
@@ -73,11 +74,11 @@ impl Step<'_> {
         member_id: impl Into<String>,
         error: ErrorCode,
     ) {
-        self.join(to, JoinReply::error(member_id, error));
+        self.join(to, refused_join(member_id, error));
     }
 
     pub(super) fn refuse_sync(&mut self, to: ReplyTo, error: ErrorCode) {
-        self.reply(to, Reply::Sync(SyncReply::error(error)));
+        self.reply(to, Reply::Sync(refused_sync(error)));
     }
 
     /// Asks for a write.

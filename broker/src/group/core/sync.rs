@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use protocol::Str;
+use protocol::api::sync_group::SyncGroupResponse;
 use protocol::error::ErrorCode;
 
 use super::group::{Group, State};
 use super::step::{Step, Then};
-use super::{Record, Reply, ReplyTo, SyncReply, SyncRequest, Token};
+use super::{Record, Reply, ReplyTo, SyncRequest, Token};
 
 impl Group {
     pub(super) fn sync(&mut self, step: &mut Step<'_>, request: SyncRequest, to: ReplyTo) {
@@ -88,11 +90,12 @@ impl Group {
         }
     }
 
-    fn synced(&self, assignment: Bytes) -> SyncReply {
-        SyncReply {
-            error: ErrorCode::None,
-            protocol_type: self.protocol_type.clone(),
-            protocol_name: self.protocol_name.clone(),
+    fn synced(&self, assignment: Bytes) -> SyncGroupResponse {
+        SyncGroupResponse {
+            throttle_time_ms: 0,
+            error_code: ErrorCode::None.code(),
+            protocol_type: self.protocol_type.clone().map(Str::from),
+            protocol_name: self.protocol_name.clone().map(Str::from),
             assignment,
         }
     }
@@ -145,7 +148,7 @@ impl Group {
                 let assignment = member.assignment.clone();
                 step.reply(
                     to,
-                    Reply::Sync(SyncReply {
+                    Reply::Sync(SyncGroupResponse {
                         assignment,
                         ..fine.clone()
                     }),

@@ -232,3 +232,15 @@ async fn groups_are_listed_by_state_and_type() {
         0
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn clients_before_version_7_are_told_no_null() {
+    let log = Memory::new();
+    let coordinator = coordinator(&log).await;
+    for (version, protocol_name) in [(6, Some(Str::default())), (7, None)] {
+        let request = join_request(&Str::default());
+        let refused = coordinator.join(version, "c", "/127.0.0.1", request).await;
+        assert_eq!(refused.error_code, ErrorCode::MemberIdRequired as i16);
+        assert_eq!(refused.protocol_name, protocol_name, "version {version}");
+    }
+}

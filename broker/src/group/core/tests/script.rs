@@ -358,17 +358,17 @@ impl Script {
 
     fn learn(&mut self, who: &str, reply: &Reply) {
         if let (Reply::Join(join), Some(client)) = (reply, self.clients.get_mut(who)) {
-            match join.error {
+            match ErrorCode::from(join.error_code) {
                 ErrorCode::None => {
-                    client.id.clone_from(&join.member_id);
-                    client.generation = join.generation;
+                    client.id = join.member_id.to_string();
+                    client.generation = join.generation_id;
                     client.members = join
                         .members
                         .iter()
-                        .map(|member| member.member_id.clone())
+                        .map(|member| member.member_id.to_string())
                         .collect();
                 }
-                ErrorCode::MemberIdRequired => client.id.clone_from(&join.member_id),
+                ErrorCode::MemberIdRequired => client.id = join.member_id.to_string(),
                 _ => {}
             }
         }

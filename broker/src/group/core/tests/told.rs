@@ -52,9 +52,13 @@ pub(super) fn record(record: &Record) -> String {
     }
 }
 
+fn name(code: i16) -> &'static str {
+    ErrorCode::from(code).name()
+}
+
 pub(super) fn answer(reply: &Reply) -> String {
     match reply {
-        Reply::Join(join) if join.error == ErrorCode::None => {
+        Reply::Join(join) if join.error_code == 0 => {
             let members = join
                 .members
                 .iter()
@@ -62,17 +66,17 @@ pub(super) fn answer(reply: &Reply) -> String {
             let members: Vec<_> = members.collect();
             let skip = if join.skip_assignment { " skip" } else { "" };
             let protocol = join.protocol_name.as_deref().unwrap_or_default();
-            let (generation, id, leader) = (join.generation, &join.member_id, &join.leader);
+            let (generation, id, leader) = (join.generation_id, &join.member_id, &join.leader);
             format!(
                 "joined {generation} by {protocol} as {id} led by {leader}{skip} [{}]",
                 members.join(" ")
             )
         }
-        Reply::Join(join) => format!("{} {:?}", join.error.name(), join.member_id),
-        Reply::Sync(sync) if sync.error == ErrorCode::None => {
+        Reply::Join(join) => format!("{} {:?}", name(join.error_code), &*join.member_id),
+        Reply::Sync(sync) if sync.error_code == 0 => {
             format!("assigned {:?}", String::from_utf8_lossy(&sync.assignment))
         }
-        Reply::Sync(sync) => sync.error.name().into(),
+        Reply::Sync(sync) => name(sync.error_code).into(),
         Reply::Heartbeat(error) | Reply::DeleteGroup(error) | Reply::Settled(error) => {
             error.name().into()
         }
