@@ -1,10 +1,12 @@
 //! ListOffsets: an offset by its time, or one of the ends of a log.
 
-use protocol::ErrorCode;
+use std::collections::HashSet;
+
 use protocol::api::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
 };
+use protocol::{ErrorCode, Str};
 
 use super::Context;
 use crate::metadata::Topic;
@@ -21,6 +23,7 @@ pub(super) async fn handle(
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
     let view = context.broker.view();
+    let repeated = repeated(&request);
     let topics = request.topics.into_iter().map(|asked| {
         let topic = view.topic(&asked.name);
         ListOffsetsTopicResponse {
@@ -28,8 +31,13 @@ pub(super) async fn handle(
                 .partitions
                 .iter()
                 .map(|partition| {
-                    let looked_up = look_up(context, topic.map(|t| &**t), partition);
-                    describe(looked_up, partition.partition_index)
+                    let index = partition.partition_index;
+                    let looked_up = if repeated.contains(&(asked.name.clone(), index)) {
+                        Err(ErrorCode::InvalidRequest)
+                    } else {
+                        look_up(context, topic.map(|t| &**t), partition)
+                    };
+                    describe(looked_up, index)
                 })
                 .collect(),
             name: asked.name,
@@ -39,6 +47,16 @@ pub(super) async fn handle(
         topics: topics.collect(),
         ..Default::default()
     }
+}
+
+/// What is asked more than once, which Kafka refuses: each look may read from disk.
+fn repeated(request: &ListOffsetsRequest) -> HashSet<(Str, i32)> {
+    let all = request.topics.iter().flat_map(|topic| {
+        let indexes = topic.partitions.iter().map(|one| one.partition_index);
+        indexes.map(|index| (topic.name.clone(), index))
+    });
+    let mut seen = HashSet::new();
+    all.filter(|one| !seen.insert(one.clone())).collect()
 }
 
 struct Found {
@@ -107,4 +125,30 @@ fn look_up(
         offset,
         leader_epoch: if offset < 0 { -1 } else { epoch },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::api::list_offsets::ListOffsetsTopic;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_is_repeated_though_its_topic_is_named_apart() {
+        let topic = |name: &'static str, indexes: &[i32]| {
+            let partition = |&partition_index| ListOffsetsPartition {
+                partition_index,
+                ..Default::default()
+            };
+            ListOffsetsTopic {
+                name: name.into(),
+                partitions: indexes.iter().map(partition).collect(),
+            }
+        };
+        let request = ListOffsetsRequest {
+            topics: vec![topic("a", &[0, 1]), topic("b", &[0]), topic("a", &[1])],
+            ..Default::default()
+        };
+        assert_eq!(repeated(&request), HashSet::from([("a".into(), 1)]));
+    }
 }
