@@ -3,8 +3,10 @@
 //!
 //! Order within a partition is kept over retries. With idempotence up to five batches of a
 //! partition are under way, as many as a broker remembers; a batch that was sent before is
-//! sent again alone, once all others under way have been answered. Without idempotence one
-//! batch of a partition is under way at a time.
+//! sent again alone, once all others under way have been answered. The first one goes alone, too:
+//! a broker that does not know a producer lets it begin with any sequence, so the second would be
+//! taken before a first that was refused. Without idempotence one batch of a partition is under
+//! way at a time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use protocol::ErrorCode;
 use protocol::records::{BatchBuilder, Compression};
 use protocol::wire::Str;
+use uuid::Uuid;
 
 use super::ProduceError;
 use super::batch::{Batch, ProducerId};
@@ -60,6 +63,7 @@ pub(super) struct Accumulator {
 }
 
 struct TopicQueues {
+    id: Uuid,
     sticky: Sticky,
     /// Indexes of partitions that have a leader.
     available: Vec<i32>,
@@ -78,6 +82,8 @@ struct Slot {
     /// others sent behind it and its answer lost again, it could be forgotten, and appended twice.
     retrying: bool,
     identity: Option<ProducerId>,
+    /// The partition's leader has taken a batch under this identity.
+    begun: bool,
     next_sequence: i32,
 }
 
@@ -135,18 +141,31 @@ impl Accumulator {
         }
     }
 
-    /// Tells a topic's partitions and their leaders. Partitions never become fewer.
+    /// Tells a topic's partitions and their leaders. Only where another topic has taken the name
+    /// are they fewer than before: what waits for the others then has nowhere to go, and expires.
     pub(super) fn set_topic(&mut self, name: &Arc<str>, topic: &Topic) {
+        if topic.partitions.is_empty() {
+            return;
+        }
         let (random, batch_bytes) = (&mut self.random, self.settings.batch_bytes);
         let queues = self
             .topics
             .entry(name.clone())
             .or_insert_with(|| TopicQueues {
+                id: topic.id,
                 sticky: Sticky::new(Random::seeded(random.next()), batch_bytes),
                 available: Vec::new(),
                 slots: Vec::new(),
             });
         queues.available.clear();
+        if queues.id != topic.id {
+            queues.id = topic.id;
+            for &slot in &queues.slots {
+                self.slots[slot].leader = None;
+                self.slots[slot].begun = false;
+            }
+            queues.slots.truncate(topic.partitions.len());
+        }
         for partition in &topic.partitions {
             let index = partition.index as usize;
             if index == queues.slots.len() {
@@ -158,6 +177,7 @@ impl Accumulator {
                     in_flight: Vec::new(),
                     retrying: false,
                     identity: None,
+                    begun: false,
                     next_sequence: 0,
                 });
             }
@@ -319,7 +339,7 @@ impl Accumulator {
         let Some(front) = slot.queue.front() else {
             return u64::MAX;
         };
-        let limit = if self.settings.idempotent {
+        let limit = if self.settings.idempotent && slot.begun {
             REMEMBERED
         } else {
             1
@@ -366,6 +386,7 @@ impl Accumulator {
         if self.settings.idempotent && batch.sequence.is_none() {
             if slot.identity != self.identity {
                 slot.identity = self.identity;
+                slot.begun = false;
                 slot.next_sequence = 0;
             }
             let identity = slot.identity.expect("nothing is due before there is one");
@@ -385,6 +406,13 @@ impl Accumulator {
         let slot = &mut self.slots[batch.slot];
         slot.in_flight.retain(|number| *number != batch.number);
         slot.retrying &= !slot.in_flight.is_empty();
+        let taken = matches!(
+            reply,
+            Reply::Acked(_) | Reply::Refused(ErrorCode::DuplicateSequenceNumber, _)
+        );
+        if taken && slot.identity == batch.sequence.map(|(identity, _)| identity) {
+            slot.begun = true;
+        }
         let partition = slot.partition.clone();
         let (retry, why): (bool, Arc<str>) = match &reply {
             Reply::Acked(acked) => {
@@ -491,6 +519,16 @@ impl Accumulator {
             after: Duration::from_millis(self.settings.delivery_timeout_ms),
             last: batch.last_error.clone(),
         }
+    }
+
+    /// When a batch that has no outcome yet gets one, on the producer's clock.
+    pub(super) fn deadline(&self, batch: &Batch) -> u64 {
+        batch.created + self.settings.delivery_timeout_ms
+    }
+
+    /// The broker that leads the batch's partition now, which may be another than it was sent to.
+    pub(super) fn leader(&self, batch: &Batch) -> Option<i32> {
+        self.slots[batch.slot].leader
     }
 
     /// Gives up on waiting batches that are past the delivery time-out.

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use protocol::ErrorCode;
 use protocol::api::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
 use protocol::api::{ProduceRequest, ProduceResponse};
+use protocol::{ApiKey, ErrorCode};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
 use super::accumulator::Reply;
 use super::batch::Batch;
 use super::delivery::Acked;
 use super::{Acks, Shared};
 use crate::client::Lane;
-use crate::{ClientError, ConnectionError, TopicPartition};
+use crate::{Answer, ClientError, ConnectionError, TopicPartition};
 
 /// Requests under way to one broker; more would not be faster, only later to learn of errors.
 const IN_FLIGHT: usize = 5;
@@ -45,8 +46,7 @@ pub(super) async fn run(shared: Arc<Shared>, broker: i32, wake: Arc<Notify>) {
         let wait = Duration::from_millis(next.saturating_sub(shared.now()).clamp(1, 60_000));
         tokio::select! {
             Some(answered) = in_flight.join_next() => {
-                let (batches, response) = answered.expect("waiting for an answer does not panic");
-                settle(&shared, batches, response);
+                settle(&shared, broker, answered);
             }
             () = wake.notified() => {}
             () = tokio::time::sleep(wait) => {}
@@ -64,7 +64,7 @@ async fn send(
     let connection = match shared.client.connection(broker, Lane::Common) {
         Ok(connection) => connection,
         Err(error) => {
-            return complete(shared, batches, |_| {
+            return complete(shared, broker, batches, |_| {
                 refused(&error, ErrorCode::LeaderNotAvailable)
             });
         }
@@ -78,13 +78,78 @@ async fn send(
             }),
             Err(error) => Reply::Lost(error),
         };
-        return complete(shared, batches, |_| reply.clone());
+        return complete(shared, broker, batches, |_| reply.clone());
     }
-    match connection.submit(&request).await {
-        Ok(answer) => {
-            in_flight.spawn(async move { (batches, answer.await) });
+    let waiting = Waiting {
+        shared: Arc::clone(shared),
+        broker,
+        address: connection.address().into(),
+        since: Instant::now(),
+    };
+    let submit = connection.submit(&request);
+    let submit = tokio::time::timeout_at(waiting.deadline(&batches), submit);
+    tokio::pin!(submit);
+    let submitted = loop {
+        tokio::select! {
+            submitted = &mut submit => break submitted,
+            // Opening a connection takes a while; what was answered before does not wait for it.
+            Some(answered) = in_flight.join_next() => settle(shared, broker, answered),
         }
-        Err(error) => complete(shared, batches, |_| Reply::Lost(error.clone())),
+    };
+    match submitted {
+        Ok(Ok(answer)) => {
+            in_flight.spawn(waiting.wait(batches, answer));
+        }
+        Ok(Err(error)) => complete(shared, broker, batches, |_| Reply::Lost(error.clone())),
+        Err(_) => complete(shared, broker, batches, |_| Reply::Lost(waiting.too_long())),
+    }
+}
+
+/// A request on its way.
+struct Waiting {
+    shared: Arc<Shared>,
+    broker: i32,
+    address: Arc<str>,
+    since: Instant,
+}
+
+impl Waiting {
+    /// When the first of these batches has to have its outcome.
+    fn deadline(&self, batches: &[Batch]) -> Instant {
+        let accumulator = self.shared.accumulator.lock();
+        let deadlines = batches.iter().map(|batch| accumulator.deadline(batch));
+        let first = deadlines.min().unwrap_or_default();
+        self.shared.started + Duration::from_millis(first)
+    }
+
+    fn too_long(&self) -> ConnectionError {
+        ConnectionError::RequestTimeout {
+            address: self.address.clone(),
+            api: ApiKey::Produce,
+            after: self.since.elapsed(),
+        }
+    }
+
+    /// Waits for the answer, and gives up meanwhile on batches whose time is over.
+    async fn wait(self, mut batches: Vec<Batch>, answer: Answer<ProduceResponse>) -> Answered {
+        tokio::pin!(answer);
+        while !batches.is_empty() {
+            let deadline = self.deadline(&batches);
+            if let Ok(answer) = tokio::time::timeout_at(deadline, &mut answer).await {
+                return (batches, answer);
+            }
+            let now = self.shared.now();
+            let (late, left): (Vec<Batch>, Vec<Batch>) = {
+                let accumulator = self.shared.accumulator.lock();
+                let batches = batches.into_iter();
+                batches.partition(|batch| accumulator.deadline(batch) <= now)
+            };
+            batches = left;
+            complete(&self.shared, self.broker, late, |_| {
+                Reply::Lost(self.too_long())
+            });
+        }
+        (batches, Err(self.too_long()))
     }
 }
 
@@ -118,14 +183,11 @@ fn request(shared: &Shared, batches: &mut [Batch]) -> ProduceRequest {
     }
 }
 
-fn settle(
-    shared: &Shared,
-    batches: Vec<Batch>,
-    response: Result<ProduceResponse, ConnectionError>,
-) {
+fn settle(shared: &Shared, broker: i32, answered: Result<Answered, JoinError>) {
+    let (batches, response) = answered.expect("waiting for an answer does not panic");
     let response = match response {
         Ok(response) => response,
-        Err(error) => return complete(shared, batches, |_| Reply::Lost(error.clone())),
+        Err(error) => return complete(shared, broker, batches, |_| Reply::Lost(error.clone())),
     };
     let mut answers: HashMap<(&str, i32), &PartitionProduceResponse> = HashMap::new();
     for topic in &response.responses {
@@ -133,7 +195,7 @@ fn settle(
             answers.insert((&*topic.name, partition.index), partition);
         }
     }
-    complete(shared, batches, |partition| {
+    complete(shared, broker, batches, |partition| {
         let Some(answer) = answers.get(&(&*partition.topic, partition.partition)) else {
             let unanswered = ClientError::unanswered(partition.to_string());
             return refused(&unanswered, ErrorCode::UnknownServerError);
@@ -148,13 +210,26 @@ fn settle(
     });
 }
 
-fn complete(shared: &Shared, batches: Vec<Batch>, reply: impl Fn(&TopicPartition) -> Reply) {
+/// Gives batches that were sent to `broker` back to the accumulator.
+fn complete(
+    shared: &Shared,
+    broker: i32,
+    batches: Vec<Batch>,
+    reply: impl Fn(&TopicPartition) -> Reply,
+) {
     let now = shared.now();
     let mut finished = Vec::with_capacity(batches.len());
+    // Those that lead some of these partitions by now, and could not send before this.
+    let mut leaders = Vec::new();
     {
         let mut accumulator = shared.accumulator.lock();
         for batch in batches {
             let reply = reply(&batch.outcome.partition);
+            leaders.extend(
+                accumulator
+                    .leader(&batch)
+                    .filter(|leader| *leader != broker),
+            );
             finished.extend(accumulator.complete(now, batch, reply));
         }
     }
@@ -162,4 +237,7 @@ fn complete(shared: &Shared, batches: Vec<Batch>, reply: impl Fn(&TopicPartition
         shared.supervisor.notify_one();
     }
     shared.settle(finished);
+    for leader in leaders {
+        shared.wake(leader);
+    }
 }

@@ -18,15 +18,16 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Runs until the producer is closed and all is settled.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut failures = 0;
+    // Looks in a row at which something was to be fetched, whether or not it could be: what just
+    // failed for stale metadata would ask again at once, for ever.
+    let mut rounds = 0;
     let mut not_before = Instant::now();
     loop {
         tokio::select! {
             () = shared.supervisor.notified() => {}
             () = tokio::time::sleep(TICK) => {}
         }
-        let expired = shared.accumulator.lock().expire(shared.now());
-        shared.settle(expired);
+        expire(&shared);
         if shared.is_done() {
             break;
         }
@@ -34,20 +35,29 @@ pub(super) async fn run(shared: Arc<Shared>) {
         if Instant::now() < not_before {
             continue;
         }
-        match errands(&shared).await {
-            Ok(false) => {}
-            Ok(true) => {
-                failures = 0;
-                // What just failed for stale metadata would ask again at once, for ever.
-                not_before = Instant::now() + shared.client.backoff(1);
+        let errands = errands(&shared);
+        tokio::pin!(errands);
+        let ran = loop {
+            tokio::select! {
+                ran = &mut errands => break ran,
+                // Brokers that hang must not keep records from expiring.
+                () = tokio::time::sleep(TICK) => expire(&shared),
+            }
+        };
+        if let Ok(false) = ran {
+            rounds = 0;
+            continue;
+        }
+        rounds += 1;
+        not_before = Instant::now() + shared.client.backoff(rounds);
+        match ran {
+            Ok(_) => {
                 start_tasks(&shared);
                 for task in shared.tasks.lock().values() {
                     task.notify_one();
                 }
             }
             Err(error) => {
-                failures += 1;
-                not_before = Instant::now() + shared.client.backoff(failures);
                 let known = shared.client.cluster().brokers.len();
                 tracing::debug!(%error, known, "the producer waits for the cluster");
             }
@@ -56,6 +66,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
     for (_, task) in shared.tasks.lock().drain() {
         task.notify_one();
     }
+}
+
+fn expire(shared: &Shared) {
+    let expired = shared.accumulator.lock().expire(shared.now());
+    shared.settle(expired);
 }
 
 /// Fetches what is missing; whether something was.

@@ -301,3 +301,43 @@ async fn a_send_that_outlasts_the_close_is_refused() {
     let sent = sent.expect("in time").expect("no panic");
     assert!(matches!(sent, Err(ProduceError::Closed)));
 }
+
+/// How long a record takes to expire against a broker that hangs as `hangs` says.
+async fn expires_in_time(hangs: fn(&AnyRequest) -> bool) {
+    let port = start(move |port, arrived| {
+        if hangs(&arrived.request) {
+            return Reply::Nothing;
+        }
+        match (arrived.usual(port), &arrived.request) {
+            (Some(reply), _) => reply,
+            (None, AnyRequest::Produce(request)) => {
+                produced(&arrived, request, ErrorCode::NotLeaderOrFollower, -1)
+            }
+            _ => Reply::Close,
+        }
+    })
+    .await;
+    let producer = Producer::new(ProducerConfig {
+        delivery_timeout: Duration::from_millis(300),
+        ..config(port)
+    })
+    .expect("a producer");
+    let delivery = producer
+        .send(ProducerRecord::new("t").value("x"))
+        .await
+        .expect("taken");
+    // Long before the connection's own time-out, which is 30 s.
+    let expired = tokio::time::timeout(Duration::from_secs(15), delivery).await;
+    let error = expired.expect("in time").expect_err("not acked");
+    assert!(matches!(error, ProduceError::Expired { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_record_expires_in_time_though_its_request_hangs() {
+    expires_in_time(|request| matches!(request, AnyRequest::Produce(_))).await;
+}
+
+#[tokio::test]
+async fn a_record_expires_in_time_though_the_producer_id_does_not_come() {
+    expires_in_time(|request| matches!(request, AnyRequest::InitProducerId(_))).await;
+}

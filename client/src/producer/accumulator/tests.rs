@@ -56,6 +56,13 @@ fn acked() -> Reply {
     })
 }
 
+/// The partition's first batch, which goes alone, is behind us: its sequence was 0.
+fn begin(accumulator: &mut Accumulator) {
+    push(accumulator, 0, 0, 300);
+    let batch = accumulator.drain(0, BROKER, false).batches.remove(0);
+    assert!(accumulator.complete(0, batch, acked()).is_some());
+}
+
 fn sequences(batches: &[Batch]) -> Vec<(i16, i32)> {
     batches
         .iter()
@@ -91,6 +98,7 @@ fn a_record_lingers_and_then_goes_with_those_that_came_meanwhile() {
 #[test]
 fn a_full_batch_does_not_linger_nor_does_one_in_a_hurry_or_flushed() {
     let mut accumulator = accumulator(settings(), 1);
+    begin(&mut accumulator);
     accumulator.drain(0, BROKER, false);
     push(&mut accumulator, 1, 0, 100);
     assert_eq!(
@@ -111,13 +119,14 @@ fn a_full_batch_does_not_linger_nor_does_one_in_a_hurry_or_flushed() {
 #[test]
 fn a_retry_keeps_its_sequence_and_goes_alone_before_all_later_ones() {
     let mut accumulator = accumulator(settings(), 1);
+    begin(&mut accumulator);
     let mut sent = Vec::new();
     for now in 0..3 {
         push(&mut accumulator, now, 0, 300);
         sent.extend(accumulator.drain(now, BROKER, false).batches);
     }
     push(&mut accumulator, 3, 0, 300);
-    assert_eq!(sequences(&sent), [(0, 0), (0, 1), (0, 2)]);
+    assert_eq!(sequences(&sent), [(0, 1), (0, 2), (0, 3)]);
     let third = sent.pop().expect("three");
     let second = sent.pop().expect("three");
     let first = sent.pop().expect("three");
@@ -132,10 +141,10 @@ fn a_retry_keeps_its_sequence_and_goes_alone_before_all_later_ones() {
         let gap = Reply::Refused(ErrorCode::OutOfOrderSequenceNumber, None);
         assert!(accumulator.complete(30, batch, gap).is_none());
     }
-    for expected in 0..4 {
+    for expected in 1..5 {
         let mut batches = accumulator.drain(100, BROKER, false).batches;
         assert_eq!(sequences(&batches), [(0, expected)]);
-        if expected < 3 {
+        if expected < 4 {
             assert_eq!(
                 accumulator.drain(100, BROKER, false).batches.len(),
                 0,
@@ -154,6 +163,7 @@ fn a_retry_keeps_its_sequence_and_goes_alone_before_all_later_ones() {
 #[test]
 fn a_sequence_lost_to_the_broker_begins_anew_under_the_next_epoch() {
     let mut accumulator = accumulator(settings(), 1);
+    begin(&mut accumulator);
     let mut sent = Vec::new();
     for now in 0..3 {
         push(&mut accumulator, now, 0, 300);
@@ -263,10 +273,52 @@ fn without_idempotence_one_batch_of_a_partition_is_under_way() {
     assert_eq!(accumulator.drain(0, BROKER, false).batches.len(), 0);
 }
 
+#[test]
+fn the_first_batch_of_a_partition_goes_alone() {
+    let mut accumulator = accumulator(settings(), 1);
+    push(&mut accumulator, 0, 0, 300);
+    push(&mut accumulator, 0, 0, 300);
+    push(&mut accumulator, 0, 0, 300);
+    let first = accumulator.drain(0, BROKER, false).batches.remove(0);
+    assert_eq!(accumulator.drain(0, BROKER, false).batches.len(), 0);
+    assert!(accumulator.complete(0, first, acked()).is_some());
+    for expected in 1..3 {
+        let batches = accumulator.drain(0, BROKER, false).batches;
+        assert_eq!(sequences(&batches), [(0, expected)]);
+    }
+}
+
+#[test]
+fn a_smaller_topic_of_the_same_name_gets_all_that_comes() {
+    let mut accumulator = accumulator(settings(), 6);
+    let smaller = Topic {
+        id: Uuid::from_u128(2),
+        partitions: vec![Partition {
+            leader: Some(BROKER),
+            ..Partition::default()
+        }],
+        ..Topic::default()
+    };
+    push(&mut accumulator, 0, 5, 300);
+    accumulator.set_topic(&"t".into(), &smaller);
+    assert_eq!(accumulator.drain(9, BROKER, true).batches.len(), 0, "gone");
+    for key in ["a", "b", "c", "d"] {
+        let record = ProducerRecord::new("t").key(key).value(vec![b'x'; 300]);
+        let pushed = accumulator.push(9, 0, record, 300);
+        assert!(matches!(pushed, Pushed::Queued { .. }));
+    }
+    let sent = accumulator.drain(9, BROKER, true).batches;
+    assert_eq!(sent[0].outcome.partition.partition, 0);
+    assert_eq!(accumulator.brokers(), [BROKER].into());
+    assert_eq!(accumulator.expire(10_000).len(), 1);
+}
+
 /// A partition's log as a broker keeps it: what it appended, and the sequence it waits for.
 #[derive(Default)]
 struct Log {
     appended: Vec<u64>,
+    /// Whether it has heard of the producer: else that may begin with any sequence.
+    knows: bool,
     epoch: i16,
     expected: i32,
     /// Epoch and base sequence of the last batches.
@@ -282,14 +334,15 @@ impl Log {
         if producer.epoch < self.epoch {
             return Reply::Refused(ErrorCode::InvalidProducerEpoch, None);
         }
-        let expected = if producer.epoch > self.epoch {
-            0
-        } else {
-            self.expected
+        let expected = match (self.knows, producer.epoch > self.epoch) {
+            (false, _) => base,
+            (true, true) => 0,
+            (true, false) => self.expected,
         };
         if base != expected {
             return Reply::Refused(ErrorCode::OutOfOrderSequenceNumber, None);
         }
+        self.knows = true;
         self.epoch = producer.epoch;
         self.expected = sequence_after(base, batch.count);
         self.remembered.push((producer.epoch, base));
