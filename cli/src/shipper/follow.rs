@@ -301,7 +301,11 @@ impl Follower {
             .files
             .iter()
             .find(|(_, f)| f.held.is_some() && f.id == id);
-        let key = held.map(|(key, _)| *key).unwrap_or_else(|| self.new_key());
+        let held = held.map(|(key, _)| *key);
+        let key = match held {
+            Some(key) => key,
+            None => self.new_key(),
+        };
         let f = self
             .files
             .entry(key)

@@ -2,6 +2,7 @@
 //! comes; none comes twice where files are rotated by renaming and nothing is killed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
@@ -63,7 +64,7 @@ impl Run {
             written: 0,
             killed: false,
             clock: SystemTime::now() - Duration::from_secs(100_000),
-            copies: seed % 2 == 0,
+            copies: seed.is_multiple_of(2),
             rotation: VecDeque::new(),
             story: Vec::new(),
         };
@@ -84,7 +85,7 @@ impl Run {
     fn append(&mut self) {
         let mut text = String::new();
         for _ in 0..=self.dice.roll(4) {
-            text += &format!("line {}\n", self.written);
+            writeln!(text, "line {}", self.written).unwrap();
             self.written += 1;
         }
         self.w.append("a.log", text);
@@ -95,9 +96,10 @@ impl Run {
         if !self.w.path("a.log").exists() {
             return;
         }
-        let last: &[Step] = match self.copies {
-            false => &[Step::Rename],
-            true => &[Step::Copy, Step::Truncate],
+        let last: &[Step] = if self.copies {
+            &[Step::Copy, Step::Truncate]
+        } else {
+            &[Step::Rename]
         };
         self.rotation.extend([Step::Shift]);
         self.rotation.extend(last);
