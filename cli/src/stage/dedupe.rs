@@ -1,6 +1,6 @@
 //! Which keys have been seen, within a bound. Pure.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -12,19 +12,21 @@ const BYTES: usize = 256 << 20;
 pub struct Seen {
     keep: usize,
     within_ms: Option<i64>,
+    /// A key stands here once for each time that it was new.
     order: VecDeque<(i64, Bytes)>,
-    keys: HashSet<Bytes>,
+    /// When each was new last.
+    keys: HashMap<Bytes, i64>,
     bytes: usize,
 }
 
 impl Seen {
-    /// Remembers the last `keep` keys; with `within_ms`, only those not older than that.
+    /// Remembers the last `keep` keys; with `within_ms`, a key is the same only within that time.
     pub fn new(keep: usize, within_ms: Option<i64>) -> Self {
         Self {
             keep: keep.max(1),
             within_ms,
             order: VecDeque::new(),
-            keys: HashSet::new(),
+            keys: HashMap::new(),
             bytes: 0,
         }
     }
@@ -34,24 +36,26 @@ impl Seen {
     }
 
     /// Whether `key` is new at `time_ms`; it is remembered from then on. Seeing it again does not renew it.
+    ///
+    /// Only the times of one key are compared: partitions are at different times, and one record may be
+    /// stamped with any.
     pub fn is_new(&mut self, key: &Bytes, time_ms: i64) -> bool {
-        if let Some(within) = self.within_ms {
-            while self
-                .order
-                .front()
-                .is_some_and(|(at, _)| at + within < time_ms)
+        let mut at = time_ms;
+        if let Some(before) = self.keys.get(key) {
+            let apart = time_ms.abs_diff(*before);
+            if self
+                .within_ms
+                .is_none_or(|within| apart <= within.unsigned_abs())
             {
-                self.forget();
+                return false;
             }
-        }
-        if self.keys.contains(key) {
-            return false;
+            at = at.max(*before);
         }
         // A copy: the record's bytes share memory with everything that was fetched with them.
         let key = Bytes::copy_from_slice(key);
         self.bytes += key.len();
-        self.keys.insert(key.clone());
-        self.order.push_back((time_ms, key));
+        self.keys.insert(key.clone(), at);
+        self.order.push_back((at, key));
         while self.order.len() > self.keep || (self.bytes > BYTES && self.order.len() > 1) {
             self.forget();
         }
@@ -59,9 +63,12 @@ impl Seen {
     }
 
     fn forget(&mut self) {
-        if let Some((_, key)) = self.order.pop_front() {
+        if let Some((at, key)) = self.order.pop_front() {
             self.bytes -= key.len();
-            self.keys.remove(&key);
+            // It may have been new again since.
+            if self.keys.get(&key) == Some(&at) {
+                self.keys.remove(&key);
+            }
         }
     }
 }
@@ -89,5 +96,19 @@ mod tests {
         assert!(seen.is_new(&key, 0));
         assert!(!seen.is_new(&key, 1000));
         assert!(seen.is_new(&key, 1001));
+    }
+
+    #[test]
+    fn a_partition_that_lags_forgets_nothing_and_is_judged_by_its_own_times() {
+        let hour = 3_600_000;
+        let mut seen = Seen::new(100, Some(hour));
+        let (x, y) = (Bytes::from("x"), Bytes::from("y"));
+        assert!(seen.is_new(&y, 12 * hour));
+        assert!(seen.is_new(&x, 2 * hour));
+        assert!(seen.is_new(&x, 5 * hour));
+        assert!(!seen.is_new(&x, 5 * hour + 1));
+        // A record from the far future.
+        assert!(seen.is_new(&Bytes::from("z"), 1_000_000 * hour));
+        assert!(!seen.is_new(&y, 12 * hour + 1));
     }
 }

@@ -4,7 +4,7 @@
 //! flushed; an empty line means "nothing". When it dies or does not answer in time, it is started again and
 //! given the line again, so it sees a line at least once. Its standard error is passed through.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ pub enum ExecError {
     },
     #[error("{command:?} failed {TRIES} times on this record; the last time: {what}")]
     Failed { command: String, what: String },
+    #[error("the shell cannot run {command:?} ({what})")]
+    NoCommand { command: String, what: String },
     #[error("the value has line breaks, which cannot be given to {0:?} as one line")]
     LineBreak(String),
 }
@@ -58,6 +60,8 @@ pub struct Exec {
     command: String,
     timeout: Duration,
     running: Option<Running>,
+    /// It has answered before, so the command is there.
+    answered: bool,
     /// How often it was started again.
     pub restarts: u64,
 }
@@ -69,6 +73,7 @@ impl Exec {
             command: command.to_owned(),
             timeout,
             running: None,
+            answered: false,
             restarts: 0,
         }
     }
@@ -90,10 +95,19 @@ impl Exec {
             };
             match tokio::time::timeout(self.timeout, exchange(&mut running, line)).await {
                 Ok(Ok(answer)) => {
-                    self.running = Some(running);
+                    (self.running, self.answered) = (Some(running), true);
                     return Ok((!answer.is_empty()).then(|| Bytes::from(answer)));
                 }
-                Ok(Err(error)) => what = ended(&mut running.child, &error).await,
+                Ok(Err(error)) => {
+                    let status = ended(&mut running.child).await;
+                    what = status.map_or_else(|| error.to_string(), |s| format!("it ended ({s})"));
+                    // What a shell says of commands that are not there, or are none.
+                    let code = status.and_then(|s| s.code());
+                    if !self.answered && matches!(code, Some(126 | 127)) {
+                        let command = self.command.clone();
+                        return Err(ExecError::NoCommand { command, what });
+                    }
+                }
                 Err(_) => what = format!("no answer within {:?}", self.timeout),
             }
             tracing::warn!("{:?}: {what}; starting it again", self.command);
@@ -128,12 +142,22 @@ impl Exec {
 }
 
 async fn exchange(running: &mut Running, line: &[u8]) -> std::io::Result<Vec<u8>> {
-    running.input.write_all(line).await?;
-    running.input.write_all(b"\n").await?;
-    running.input.flush().await?;
+    if !running.output.buffer().is_empty() {
+        // It would be taken for the answer to this line, and so on with all that follow.
+        return Err(std::io::Error::other(
+            "it answered the line before with more than one line",
+        ));
+    }
+    let Running { input, output, .. } = running;
+    let write = async {
+        input.write_all(line).await?;
+        input.write_all(b"\n").await?;
+        input.flush().await
+    };
     let mut answer = Vec::new();
-    let mut limited = (&mut running.output).take(LINE);
-    limited.read_until(b'\n', &mut answer).await?;
+    let mut limited = output.take(LINE);
+    // At once: a child that answers while it reads waits for us when its pipe is full.
+    tokio::try_join!(write, limited.read_until(b'\n', &mut answer))?;
     if answer.pop() != Some(b'\n') {
         let what = if answer.len() as u64 + 1 >= LINE {
             "an answer over 10 MiB"
@@ -148,12 +172,10 @@ async fn exchange(running: &mut Running, line: &[u8]) -> std::io::Result<Vec<u8>
     Ok(answer)
 }
 
-/// How the child ended, if it did; else what went wrong with it.
-async fn ended(child: &mut Child, error: &std::io::Error) -> String {
-    match tokio::time::timeout(Duration::from_millis(200), child.wait()).await {
-        Ok(Ok(status)) => format!("it ended ({status})"),
-        _ => error.to_string(),
-    }
+/// How the child ended, if it did.
+async fn ended(child: &mut Child) -> Option<ExitStatus> {
+    let ended = tokio::time::timeout(Duration::from_millis(200), child.wait()).await;
+    ended.ok()?.ok()
 }
 
 #[cfg(test)]
@@ -199,6 +221,31 @@ mod tests {
             assert_eq!(exec.answer(line.as_bytes()).await.unwrap().unwrap(), line);
         }
         assert_eq!(exec.restarts, 1);
+    }
+
+    #[tokio::test]
+    async fn a_long_line_passes_a_child_that_answers_while_it_reads() {
+        let line = vec![b'x'; 1 << 20];
+        let answer = exec("cat").answer(&line).await.unwrap().unwrap();
+        assert_eq!(answer, line);
+    }
+
+    #[tokio::test]
+    async fn a_line_too_many_is_not_the_answer_to_the_next() {
+        let mut exec = exec(
+            r#"while read -r line; do
+                 case "$line" in two*) printf '%s\nmore\n' "$line";; *) echo "$line";; esac
+               done"#,
+        );
+        for line in ["one", "two", "three", "four"] {
+            assert_eq!(exec.answer(line.as_bytes()).await.unwrap().unwrap(), line);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_not_there_is_no_fault_of_the_record() {
+        let error = exec("no-such-command-here").answer(b"x").await.unwrap_err();
+        assert!(matches!(error, ExecError::NoCommand { .. }), "{error}");
     }
 
     #[tokio::test]

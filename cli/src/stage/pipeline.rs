@@ -135,7 +135,7 @@ impl From<ExecError> for StepErrorOf {
     fn from(error: ExecError) -> Self {
         let text = error.to_string();
         Self(match error {
-            ExecError::Start { .. } => StepError::Fatal(text),
+            ExecError::Start { .. } | ExecError::NoCommand { .. } => StepError::Fatal(text),
             _ => StepError::Record(text),
         })
     }
