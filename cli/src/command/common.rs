@@ -40,7 +40,7 @@ impl Common {
     }
 }
 
-/// Completes with Ctrl-C or SIGTERM.
+/// Completes with Ctrl-C or SIGTERM; the second of them ends the process, whatever it waits for.
 pub async fn interrupted() {
     let mut term = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(term) => term,
@@ -53,6 +53,14 @@ pub async fn interrupted() {
         _ = tokio::signal::ctrl_c() => {}
         _ = term.recv() => {}
     }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = term.recv() => {}
+        }
+        // As a shell tells of a program that a Ctrl-C has ended.
+        std::process::exit(130);
+    });
 }
 
 /// Logs go to standard error: warnings, and what `MILENA_LOG` asks for.

@@ -19,6 +19,8 @@ use super::output::{Output, json_lines, progress};
 
 /// Longer lines are refused before they fill the memory; no topic takes records of this size.
 const LINE: u64 = 256 << 20;
+/// So many bytes of lines are handed over at once.
+const AHEAD: usize = 64 << 10;
 /// So many records may be under way before the oldest is waited for.
 const UNDER_WAY: usize = 20_000;
 /// So many errors are told one by one.
@@ -95,12 +97,17 @@ impl Sent {
         }
     }
 
+    /// Waits for the oldest; for ever, where there is none. Giving it up loses nothing.
     async fn settle_oldest(&mut self) {
-        if let Some((place, delivery)) = self.under_way.pop_front() {
-            match delivery.await {
-                Ok(_) => self.delivered += 1,
-                Err(error) => self.fail(&place, error),
-            }
+        let Some((_, delivery)) = self.under_way.front_mut() else {
+            return std::future::pending().await;
+        };
+        let result = delivery.await;
+        let settled = self.under_way.pop_front();
+        let (place, _) = settled.expect("it was just waited for");
+        match result {
+            Ok(_) => self.delivered += 1,
+            Err(error) => self.fail(&place, error),
         }
     }
 }
@@ -137,20 +144,37 @@ impl Produce {
         let stop = interrupted();
         tokio::pin!(stop);
         let mut stopped = false;
+        let mut ended = None;
+        let mut ahead = Vec::new().into_iter();
         loop {
-            let line = tokio::select! {
-                biased;
-                () = &mut stop => { stopped = true; break; }
-                line = lines.recv() => line,
+            let Some(line) = ahead.next() else {
+                let more = tokio::select! {
+                    biased;
+                    () = &mut stop => { stopped = true; break; }
+                    // What fails is told at once, also while no more lines come.
+                    () = sent.settle_oldest() => continue,
+                    more = lines.recv() => more,
+                };
+                let Some(more) = more else { break };
+                ahead = more.into_iter();
+                continue;
             };
-            let Some(line) = line else { break };
             let place = format!("{}, line {}", line.file.display(), line.number);
-            let bytes = line.bytes.with_context(|| format!("cannot read {place}"))?;
+            let bytes = match line.bytes.with_context(|| format!("cannot read {place}")) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            };
             match reading.record(&bytes) {
                 Ok(record) => match producer.send(record).await {
                     Ok(delivery) => sent.under_way.push_back((place, delivery)),
                     // Without its topic no record can be sent.
-                    Err(error @ client::ProduceError::Topic(_)) => return Err(error.into()),
+                    Err(error @ client::ProduceError::Topic(_)) => {
+                        ended = Some(error.into());
+                        break;
+                    }
                     Err(error) => sent.fail(&place, error),
                 },
                 Err(error) => sent.fail(&place, error),
@@ -169,6 +193,9 @@ impl Produce {
                 json!({"topic": self.topic, "delivered": sent.delivered, "failed": sent.failed}),
             ])?;
         }
+        if let Some(error) = ended {
+            return Err(error);
+        }
         if sent.failed > 0 {
             let all = sent.delivered + sent.failed;
             bail!(Partly(format!(
@@ -183,12 +210,12 @@ impl Produce {
     }
 }
 
-/// Reads on a thread of its own, a little ahead of what is sent.
-fn read(mut files: Vec<PathBuf>) -> mpsc::Receiver<Line> {
+/// Reads on a thread of its own, a little ahead of what is sent: two times [`AHEAD`] bytes, or longer lines.
+fn read(mut files: Vec<PathBuf>) -> mpsc::Receiver<Vec<Line>> {
     if files.is_empty() {
         files.push("-".into());
     }
-    let (send, receive) = mpsc::channel(1024);
+    let (send, receive) = mpsc::channel(1);
     std::thread::spawn(move || {
         for file in files {
             let input: Box<dyn Read> = if file.as_os_str() == "-" {
@@ -202,7 +229,7 @@ fn read(mut files: Vec<PathBuf>) -> mpsc::Receiver<Line> {
                             number: 1,
                             bytes: Err(error),
                         };
-                        let _ = send.blocking_send(line);
+                        let _ = send.blocking_send(vec![line]);
                         return;
                     }
                 }
@@ -213,18 +240,29 @@ fn read(mut files: Vec<PathBuf>) -> mpsc::Receiver<Line> {
                 file
             };
             let mut input = BufReader::with_capacity(64 << 10, input);
+            let (mut lines, mut held) = (Vec::new(), 0);
             for number in 1.. {
-                let Some(bytes) = next_line(&mut input).transpose() else {
+                let bytes = next_line(&mut input).transpose();
+                let ended = bytes.as_ref().is_none_or(Result::is_err);
+                let failed = ended && bytes.is_some();
+                if let Some(bytes) = bytes {
+                    held += bytes.as_ref().map_or(0, Vec::len);
+                    let file = name.clone();
+                    lines.push(Line {
+                        file,
+                        number,
+                        bytes,
+                    });
+                }
+                // No line waits for one that has not come yet.
+                if ended || held >= AHEAD || !input.buffer().contains(&b'\n') {
+                    held = 0;
+                    if send.blocking_send(std::mem::take(&mut lines)).is_err() || failed {
+                        return;
+                    }
+                }
+                if ended {
                     break;
-                };
-                let failed = bytes.is_err();
-                let line = Line {
-                    file: name.clone(),
-                    number,
-                    bytes,
-                };
-                if send.blocking_send(line).is_err() || failed {
-                    return;
                 }
             }
         }
