@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::error::NodeError;
@@ -119,6 +120,8 @@ impl Drop for Http {
     }
 }
 
+static SCANS: Semaphore = Semaphore::const_new(1);
+
 const UNPOISONED: &str = "nobody panics while holding the phase";
 
 async fn listen_on(listener: TcpListener, router: Router) {
@@ -186,9 +189,13 @@ async fn show_metrics(State(phase): State<Shared>) -> Response {
         Ok(serving) => serving,
         Err(reason) => return unavailable(reason),
     };
-    // It takes the lock of each partition for a moment, of which there may be many.
-    let text =
-        tokio::task::spawn_blocking(move || metrics::text(&serving.observer, &serving.coord));
+    // It takes the lock of each partition for a moment, of which there may be many, and goes on when whoever
+    // asked has gone: one at a time, however many ask.
+    let permit = SCANS.acquire().await.expect("it is never closed");
+    let text = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        metrics::text(&serving.observer, &serving.coord)
+    });
     match text.await {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {

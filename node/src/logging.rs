@@ -14,7 +14,7 @@ use tracing_subscriber::{Layer, fmt as format};
 use crate::config::BadSetting;
 
 /// The parts of the program, which are crates whose full names begin with `milena_`.
-const ROOMS: &[&str] = &["broker", "client", "coord", "disk", "node", "protocol"];
+const ROOMS: &[&str] = &["broker", "coord", "disk", "node", "protocol"];
 
 /// Which events are logged: a level, and levels by part of the program
 /// (`info,broker=debug`). It has no regular expressions, which would cost memory that an

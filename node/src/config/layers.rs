@@ -40,7 +40,7 @@ pub struct Loaded {
 }
 
 /// Variables of the client commands, which a node does not read.
-const CLIENTS_VARIABLES: &[&str] = &["MILENA_BROKERS", "MILENA_OUTPUT"];
+const CLIENTS_VARIABLES: &[&str] = &["MILENA_BROKERS", "MILENA_CHECKPOINT_DIR"];
 
 /// Puts the layers together. `flags` are settings by name, each with the flag it came by;
 /// `file` is the one that a flag names, if one does.
@@ -307,6 +307,7 @@ mod tests {
             ("MILENA_LISTNE", "x"),
             ("MILENA_KAFKA_PORT", "tcp://10.0.0.1"),
             ("MILENA_BROKERS", "a:1"),
+            ("MILENA_CHECKPOINT_DIR", "/x"),
             ("HOME", "/"),
         ];
         let loaded = layered("", &variables, &[]).unwrap();
