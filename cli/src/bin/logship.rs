@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use client::{ClientConfig, Producer, ProducerConfig};
+use milena_cli::command::failure::Partly;
 use milena_cli::command::{common, failure};
 use milena_cli::shipper::broker::BrokerSink;
 use milena_cli::shipper::checkpoint::Store;
@@ -104,12 +105,24 @@ async fn run(args: Args) -> anyhow::Result<()> {
         )
     });
     let sink = BrokerSink::new(producer, &args.topic);
+    let ends = args.once || settings.patterns.is_empty();
     let report = ship(settings, store, stdin, sink, common::interrupted()).await?;
     tell(&report);
-    if report.stdin_lines > 0 && !report.complete {
+    if !dashes.is_empty() && !report.complete {
         bail!(
             "stopped before the brokers took all lines of standard input; the last ones are lost"
         );
+    }
+    // Whoever runs this to its end may delete the files then.
+    if ends && (report.refused > 0 || report.troubles > 0) {
+        bail!(Partly(
+            "not everything was shipped, as told above".to_owned()
+        ));
+    }
+    if args.once && report.stopped {
+        bail!(Partly(
+            "stopped before everything was shipped; the next start goes on from there".to_owned()
+        ));
     }
     Ok(())
 }
@@ -117,13 +130,23 @@ async fn run(args: Args) -> anyhow::Result<()> {
 fn tell(report: &Report) {
     let counts = &report.counts;
     tracing::info!(
-        "shipped {} lines, {} bytes{}{}",
-        counts.lines + report.stdin_lines,
+        "shipped {} lines, {} bytes{}{}{}{}",
+        counts.lines - report.refused,
         counts.bytes,
         if counts.cut > 0 {
             format!(", {} of them cut", counts.cut)
         } else {
             String::new()
+        },
+        if report.refused > 0 {
+            format!("; {} lines were refused", report.refused)
+        } else {
+            String::new()
+        },
+        match report.troubles {
+            0 => String::new(),
+            1 => "; a problem with a file was told above".to_owned(),
+            n => format!("; {n} problems with files were told above"),
         },
         if report.complete {
             ""

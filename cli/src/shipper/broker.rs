@@ -108,7 +108,8 @@ fn tell_too_large(line: &Line, error: &ProduceError) {
 }
 
 impl Sink for BrokerSink {
-    async fn send(&mut self, lines: Vec<Line>) -> Result<(), Refused> {
+    async fn send(&mut self, lines: Vec<Line>) -> Result<u64, Refused> {
+        let mut too_large = 0;
         let refused = |error: ProduceError| Refused(format!("topic {}: {error}", self.topic));
         let mut told = false;
         let mut under_way = Vec::with_capacity(lines.len());
@@ -117,6 +118,7 @@ impl Sink for BrokerSink {
                 Ok(delivery) => Some(delivery),
                 Err(error) if is_too_large(&error) => {
                     tell_too_large(line, &error);
+                    too_large += 1;
                     None
                 }
                 Err(error) => return Err(refused(error)),
@@ -135,7 +137,10 @@ impl Sink for BrokerSink {
                         async { delivered(self.submit(self.record(line)).await?, &mut told).await };
                     match again.await {
                         Ok(()) => {}
-                        Err(error) if is_too_large(&error) => tell_too_large(line, &error),
+                        Err(error) if is_too_large(&error) => {
+                            tell_too_large(line, &error);
+                            too_large += 1;
+                        }
                         Err(error) => return Err(refused(error)),
                     }
                 }
@@ -145,6 +150,6 @@ impl Sink for BrokerSink {
         if told {
             tracing::info!("the brokers answer again");
         }
-        Ok(())
+        Ok(too_large)
     }
 }

@@ -49,8 +49,12 @@ impl Store {
         let path = dir.join(format!("{name}.checkpoint"));
         let lock_path = path.with_extension("lock");
         let lock = File::create(&lock_path).map_err(io("create", &lock_path))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| CheckpointError::InUse(path.clone()))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
+            |error| match error {
+                rustix::io::Errno::WOULDBLOCK => CheckpointError::InUse(path.clone()),
+                other => io("lock", &lock_path)(other.into()),
+            },
+        )?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -61,7 +65,8 @@ impl Store {
     /// The newest whole checkpoint; none if there never was one. Says so where one is damaged.
     pub fn load(&self) -> Result<Option<Vec<Saved>>, CheckpointError> {
         let mut damaged = false;
-        for path in [self.path.clone(), self.beside("old")] {
+        // A whole new one is only there, beside a torn or a missing one, when a save was cut short.
+        for path in [self.path.clone(), self.beside("new"), self.beside("old")] {
             let bytes = match fs::read(&path) {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -308,12 +313,13 @@ mod tests {
         let old = encode(&[saved(10)]);
         let new = encode(&[saved(20)]);
         let at = |name: &str| dir.path().join(name);
-        let states: [&[(&str, &str)]; 5] = [
+        let states: [&[(&str, &str)]; 6] = [
             &[("t.checkpoint", &old), ("t.new", &new[..20])],
             &[("t.checkpoint", &old), ("t.new", &new)],
             &[("t.old", &old), ("t.new", &new)],
             &[("t.old", &old), ("t.checkpoint", &new)],
             &[("t.old", &old), ("t.checkpoint", &new[..30])],
+            &[("t.old", &old[..30]), ("t.new", &new)],
         ];
         for (i, state) in states.iter().enumerate() {
             for name in ["t.checkpoint", "t.new", "t.old"] {
@@ -322,7 +328,11 @@ mod tests {
             for (name, content) in *state {
                 fs::write(at(name), content).unwrap();
             }
-            let expected = if i == 3 { saved(20) } else { saved(10) };
+            let expected = if [2, 3, 5].contains(&i) {
+                saved(20)
+            } else {
+                saved(10)
+            };
             assert_eq!(store.load().unwrap(), Some(vec![expected]), "state {i}");
             store.save(&[saved(30)]).unwrap();
             assert_eq!(

@@ -39,9 +39,21 @@ pub struct Marks {
     places: BTreeMap<Key, Place>,
     lines: u64,
     bytes: u64,
+    cut: u64,
 }
 
 impl Batch {
+    /// Lines that come from no file, so that no checkpoint tells of them.
+    pub fn of_no_file(lines: Vec<Line>) -> Self {
+        let marks = Marks {
+            places: BTreeMap::new(),
+            lines: lines.len() as u64,
+            bytes: lines.iter().map(|line| line.value.len() as u64).sum(),
+            cut: lines.iter().filter(|line| line.cut).count() as u64,
+        };
+        Self { lines, marks }
+    }
+
     /// Nothing in it: no lines, and no place that moved.
     pub fn is_empty(&self) -> bool {
         self.marks.places.is_empty()
@@ -467,7 +479,7 @@ impl Follower {
                             f.read.position,
                             self.settings.line_limit
                         );
-                        self.counts.cut += 1;
+                        batch.marks.cut += 1;
                     }
                     bytes += value.len();
                     batch.lines.push(Line {
@@ -546,6 +558,7 @@ impl Follower {
         }
         self.counts.lines += batch.lines;
         self.counts.bytes += batch.bytes;
+        self.counts.cut += batch.cut;
         self.changed = true;
     }
 }

@@ -16,6 +16,9 @@ use super::watch::Watch;
 /// How long reads that found nothing wait for the next, when no event comes.
 const IDLE: Duration = Duration::from_millis(250);
 
+/// How long a stop waits for more of what was read from standard input.
+const LAST: Duration = Duration::from_millis(20);
+
 /// Why shipping ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ShipError {
@@ -29,8 +32,10 @@ pub enum ShipError {
 #[derive(Debug, Clone, Copy)]
 pub struct Report {
     pub counts: Counts,
-    /// Lines from standard input.
-    pub stdin_lines: u64,
+    /// Lines that the sink refused for what they are.
+    pub refused: u64,
+    /// It was told to stop before all was done.
+    pub stopped: bool,
     /// How many problems with files were told.
     pub troubles: u64,
     /// Everything that was read was also shipped.
@@ -38,7 +43,7 @@ pub struct Report {
 }
 
 /// A batch handed over: the sink comes back with the answer.
-type Sending<S> = JoinHandle<(S, Result<(), Refused>)>;
+type Sending<S> = JoinHandle<(S, Result<u64, Refused>)>;
 
 struct Shipping<S> {
     settings: Settings,
@@ -47,6 +52,7 @@ struct Shipping<S> {
     sink: Option<S>,
     sending: Option<(Sending<S>, Marks)>,
     waiting: Option<Batch>,
+    refused: u64,
     watch: Watch,
     scan_at: Instant,
     /// A scan may take long with many files: the next waits a multiple of that.
@@ -78,11 +84,12 @@ pub async fn ship<S: Sink>(
         sink: Some(sink),
         sending: None,
         waiting: None,
+        refused: 0,
         scan_at: now,
         scan_took: Duration::ZERO,
         saved_at: now,
     };
-    let mut stdin_lines = 0;
+    let mut stopped = false;
     tokio::pin!(stop);
     loop {
         tokio::task::block_in_place(|| this.look_and_read());
@@ -102,13 +109,13 @@ pub async fn ship<S: Sink>(
         };
         tokio::select! {
             biased;
-            () = &mut stop => break,
+            () = &mut stop => {
+                stopped = true;
+                break;
+            }
             done = answer(&mut this.sending) => this.answered(done)?,
             lines = next(&mut stdin), if this.waiting.is_none() => match lines {
-                Some(lines) => {
-                    stdin_lines += lines.len() as u64;
-                    this.waiting = Some(Batch { lines, marks: Marks::default() });
-                }
+                Some(lines) => this.waiting = Some(Batch::of_no_file(lines)),
                 None => stdin = None,
             },
             () = this.watch.changed() => {
@@ -118,10 +125,11 @@ pub async fn ship<S: Sink>(
             () = tokio::time::sleep(wait) => {}
         }
     }
-    let complete = this.finish().await?;
+    let complete = this.finish(stdin).await?;
     Ok(Report {
         counts: this.follower.counts,
-        stdin_lines,
+        refused: this.refused,
+        stopped,
         troubles: this.follower.troubles(),
         complete,
     })
@@ -160,7 +168,7 @@ impl<S: Sink> Shipping<S> {
         let batch = self.waiting.take().expect("looked at above");
         let sending = tokio::spawn(async move {
             let result = if batch.lines.is_empty() {
-                Ok(())
+                Ok(0)
             } else {
                 sink.send(batch.lines).await
             };
@@ -171,10 +179,10 @@ impl<S: Sink> Shipping<S> {
 
     fn answered(
         &mut self,
-        (sink, result, marks): (S, Result<(), Refused>, Marks),
+        (sink, result, marks): (S, Result<u64, Refused>, Marks),
     ) -> Result<(), ShipError> {
         self.sink = Some(sink);
-        result?;
+        self.refused += result?;
         self.follower.shipped(&marks);
         Ok(())
     }
@@ -209,10 +217,26 @@ impl<S: Sink> Shipping<S> {
         Ok(())
     }
 
-    /// Waits a little for what is under way, then notes down how far all was shipped.
-    async fn finish(&mut self) -> Result<bool, ShipError> {
+    /// Waits a little for what is under way and was read from standard input, then notes down how far all
+    /// was shipped.
+    async fn finish(
+        &mut self,
+        mut stdin: Option<mpsc::Receiver<Vec<Line>>>,
+    ) -> Result<bool, ShipError> {
         let deadline = tokio::time::Instant::now() + self.settings.grace;
-        while self.sending.is_some() || self.waiting.is_some() {
+        loop {
+            if self.waiting.is_none()
+                && let Some(input) = &mut stdin
+            {
+                // What was read is handed over within moments; who waits longer waits for the writer.
+                match tokio::time::timeout(LAST, input.recv()).await {
+                    Ok(Some(lines)) => self.waiting = Some(Batch::of_no_file(lines)),
+                    Ok(None) | Err(_) => stdin = None,
+                }
+            }
+            if self.sending.is_none() && self.waiting.is_none() {
+                break;
+            }
             self.hand_over();
             match tokio::time::timeout_at(deadline, answer(&mut self.sending)).await {
                 Ok(done) => self.answered(done)?,
@@ -231,7 +255,7 @@ impl<S: Sink> Shipping<S> {
 }
 
 /// The sink's answer to the batch under way; never, while there is none.
-async fn answer<S>(sending: &mut Option<(Sending<S>, Marks)>) -> (S, Result<(), Refused>, Marks) {
+async fn answer<S>(sending: &mut Option<(Sending<S>, Marks)>) -> (S, Result<u64, Refused>, Marks) {
     let Some((task, _)) = sending else {
         return std::future::pending().await;
     };

@@ -24,6 +24,6 @@ pub struct Refused(pub String);
 /// Takes lines, in order.
 pub trait Sink: Send + 'static {
     /// Hands `lines` over and returns once all of them are safe, or have been refused one by one for what
-    /// they are (and told so). Waits, however long, while the receiver is away.
-    fn send(&mut self, lines: Vec<Line>) -> impl Future<Output = Result<(), Refused>> + Send;
+    /// they are (and told so): how many were. Waits, however long, while the receiver is away.
+    fn send(&mut self, lines: Vec<Line>) -> impl Future<Output = Result<u64, Refused>> + Send;
 }

@@ -20,7 +20,7 @@ struct Broker {
 }
 
 impl Sink for Broker {
-    async fn send(&mut self, lines: Vec<Line>) -> Result<(), Refused> {
+    async fn send(&mut self, lines: Vec<Line>) -> Result<u64, Refused> {
         while self.away.load(Ordering::Acquire) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -29,7 +29,7 @@ impl Sink for Broker {
             .map(|l| String::from_utf8_lossy(&l.value).into_owned());
         self.lines.lock().unwrap().extend(text);
         self.taken.notify_waiters();
-        Ok(())
+        Ok(0)
     }
 }
 
@@ -147,4 +147,37 @@ async fn once_ships_the_unfinished_line_and_leaves() {
     let running = Running::start(dir.path(), |s| s.once = true, &broker);
     assert_eq!(running.task.await.unwrap().counts.lines, 2);
     assert_eq!(*broker.lines.lock().unwrap(), ["one", "last"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ships_what_was_read_from_standard_input() {
+    let broker = Broker::default();
+    let line = |text: &'static str| Line {
+        path: Path::new("-").into(),
+        value: text.into(),
+        cut: false,
+    };
+    let (send, receive) = tokio::sync::mpsc::channel(1);
+    send.send(vec![line("one"), line("two")]).await.unwrap();
+    let settings = Settings::new(Vec::new());
+    let report = ship(settings, None, Some(receive), broker.clone(), async {})
+        .await
+        .unwrap();
+    assert!(report.complete && report.stopped);
+    assert_eq!((report.counts.lines, report.counts.bytes), (2, 6));
+    assert_eq!(*broker.lines.lock().unwrap(), ["one", "two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_tells_of_a_named_file_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.log"), "one\n").unwrap();
+    let missing = dir.path().join("missing").to_str().unwrap().to_owned();
+    let change = |s: &mut Settings| {
+        s.once = true;
+        s.patterns.push(missing);
+    };
+    let report = Running::start(dir.path(), change, &Broker::default());
+    let report = report.task.await.unwrap();
+    assert_eq!((report.counts.lines, report.troubles), (1, 1));
 }
