@@ -38,6 +38,9 @@ pub struct Count {
     pub count: u64,
 }
 
+/// The longest time between two ticks that counts as listening.
+const TICK_MS_MAX: i64 = 2000;
+
 #[derive(Debug, Default)]
 struct Window {
     counts: BTreeMap<Option<Bytes>, u64>,
@@ -48,7 +51,8 @@ struct Window {
 #[derive(Debug)]
 struct Progress {
     newest_ms: Option<i64>,
-    heard_ms: i64,
+    /// For how long it has been silent while we listened.
+    silent_ms: i64,
 }
 
 /// The open windows.
@@ -59,6 +63,9 @@ pub struct Windows {
     keys: usize,
     partitions: BTreeMap<TopicPartition, Progress>,
     watermark_ms: i64,
+    ticked_ms: Option<i64>,
+    /// Records in counts that were not put out, as an earlier run had put out one for the same key and window.
+    pub repeated: u64,
     /// Counts that an earlier run has put out already.
     done: BTreeSet<(i64, Option<Bytes>)>,
 }
@@ -71,6 +78,8 @@ impl Windows {
             keys: 0,
             partitions: BTreeMap::new(),
             watermark_ms: i64::MIN,
+            ticked_ms: None,
+            repeated: 0,
             done: BTreeSet::new(),
         }
     }
@@ -82,11 +91,21 @@ impl Windows {
     }
 
     /// The partition's records follow: until the first, it holds the watermark back.
-    pub fn assigned(&mut self, partition: TopicPartition, now_ms: i64) {
+    pub fn assigned(&mut self, partition: TopicPartition) {
         self.partitions.entry(partition).or_insert(Progress {
             newest_ms: None,
-            heard_ms: now_ms,
+            silent_ms: 0,
         });
+    }
+
+    /// Time has passed in which records could have come. More than a little between two ticks does not count:
+    /// we were busy or stopped then, and did not listen.
+    pub fn tick(&mut self, now_ms: i64) {
+        let before = self.ticked_ms.replace(now_ms).unwrap_or(now_ms);
+        let passed = (now_ms - before).clamp(0, TICK_MS_MAX);
+        for progress in self.partitions.values_mut() {
+            progress.silent_ms = progress.silent_ms.saturating_add(passed);
+        }
     }
 
     /// The partition is someone else's now. Windows with records of it are dropped as a whole: the stage
@@ -104,7 +123,6 @@ impl Windows {
         offset: i64,
         time_ms: i64,
         key: Option<&Bytes>,
-        now_ms: i64,
     ) -> Added {
         let start = time_ms.div_euclid(self.shape.size_ms) * self.shape.size_ms;
         let progress = self
@@ -112,10 +130,10 @@ impl Windows {
             .entry(partition.clone())
             .or_insert(Progress {
                 newest_ms: None,
-                heard_ms: now_ms,
+                silent_ms: 0,
             });
         progress.newest_ms = progress.newest_ms.max(Some(time_ms));
-        progress.heard_ms = now_ms;
+        progress.silent_ms = 0;
         if self.is_closed(start) {
             return Added::Late;
         }
@@ -167,8 +185,9 @@ impl Windows {
             count,
         });
         let done = &self.done;
-        let new = counts.filter(|c| !done.contains(&(c.start_ms, c.key.clone())));
-        let new = new.collect();
+        let (again, new): (Vec<Count>, Vec<Count>) =
+            counts.partition(|c| done.contains(&(c.start_ms, c.key.clone())));
+        self.repeated += again.iter().map(|c| c.count).sum::<u64>();
         self.done.retain(|(start, _)| *start > start_ms);
         new
     }
@@ -185,7 +204,7 @@ impl Windows {
     }
 
     fn watermark(&self, now_ms: i64) -> i64 {
-        let silent = |p: &Progress| now_ms - p.heard_ms >= self.shape.idle_ms;
+        let silent = |p: &Progress| p.silent_ms >= self.shape.idle_ms;
         let heard = self.partitions.values().filter(|p| !silent(p));
         match heard.map(|p| p.newest_ms.unwrap_or(i64::MIN)).min() {
             Some(least) => least,
@@ -228,10 +247,11 @@ mod tests {
             self.offset += 1;
             let key = Bytes::from(key);
             self.windows
-                .add(&tp(partition), self.offset, time, Some(&key), self.now)
+                .add(&tp(partition), self.offset, time, Some(&key))
         }
 
         fn close(&mut self) -> Vec<(i64, String, u64)> {
+            self.windows.tick(self.now);
             let closed = self.windows.close(self.now);
             let short = |c: Count| {
                 let key = c.key.map(|k| String::from_utf8_lossy(&k).into_owned());
@@ -267,7 +287,7 @@ mod tests {
     #[test]
     fn the_slowest_partition_holds_windows_open_until_it_falls_silent() {
         let mut w = World::new();
-        w.windows.assigned(tp(1), 0);
+        w.windows.assigned(tp(1));
         w.add(0, 10, "a");
         w.add(0, 500, "a");
         assert_eq!(w.close(), []);
@@ -286,10 +306,28 @@ mod tests {
         let mut w = World::new();
         w.now = 100;
         w.add(0, 100, "a");
+        assert_eq!(w.close(), []);
         w.now = 1129;
         assert_eq!(w.close(), []);
         w.now = 1130;
         assert_eq!(w.close(), [one(60, "a", 1)]);
+    }
+
+    #[test]
+    fn time_in_which_nobody_listened_makes_no_partition_silent() {
+        let mut w = World::new();
+        w.windows = Windows::new(Shape {
+            idle_ms: 30_000,
+            ..SHAPE
+        });
+        w.windows.assigned(tp(1));
+        w.add(0, 10, "a");
+        w.add(0, 500, "a");
+        assert_eq!(w.close(), []);
+        // A record that took long, or a machine that slept.
+        w.now = 100_000;
+        assert_eq!(w.close(), []);
+        assert_eq!(w.add(1, 20, "a"), Added::Counted);
     }
 
     #[test]
@@ -313,6 +351,7 @@ mod tests {
         w.add(0, 6, "b");
         w.add(0, 70, "a");
         assert_eq!(w.close(), [one(0, "b", 1)]);
+        assert_eq!(w.windows.repeated, 1);
     }
 
     #[test]
