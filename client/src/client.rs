@@ -11,8 +11,9 @@ use protocol::api::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
 use protocol::{ErrorCode, Request};
 use tokio::time::Instant;
 
-use crate::connection::{Connection, ConnectionError, Random};
+use crate::connection::{Connection, ConnectionError};
 use crate::metadata::{Broker, Cluster, Topic};
+use crate::random::Random;
 use crate::{ClientConfig, ClientError};
 
 /// A cluster, reached by any of its brokers. Clones share connections and metadata.
@@ -45,8 +46,10 @@ struct Metadata {
     cluster: Arc<Cluster>,
     /// The topics that are in use here: what a refresh asks about.
     wanted: BTreeSet<Arc<str>>,
-    /// Counts the answers.
-    generation: u64,
+    /// Counts the times it was asked for, answered or not.
+    asked: u64,
+    /// What came of the last time.
+    last: Result<(), ClientError>,
     fetched: Option<Instant>,
     /// What was wrong with wanted topics in the last answer that spoke of them.
     wrong: HashMap<Arc<str>, ErrorCode>,
@@ -77,7 +80,8 @@ impl Client {
                 metadata: Mutex::new(Metadata {
                     cluster: Arc::new(Cluster::default()),
                     wanted: BTreeSet::new(),
-                    generation: 0,
+                    asked: 0,
+                    last: Ok(()),
                     fetched: None,
                     wrong: HashMap::new(),
                 }),
@@ -130,7 +134,7 @@ impl Client {
     }
 
     /// Sends a request to the controller, or to any broker while none is known.
-    pub async fn send_to_controller<R: Request>(
+    pub(crate) async fn send_to_controller<R: Request>(
         &self,
         request: &R,
     ) -> Result<R::Response, ClientError> {
@@ -231,26 +235,32 @@ impl Client {
         Ok(counts)
     }
 
-    /// Fetches metadata of all topics in use. Fails at once when no broker answers.
+    /// Fetches metadata of all topics in use; creates none. Fails at once when no broker answers.
     pub async fn refresh(&self) -> Result<(), ClientError> {
-        let seen = self.inner.metadata.lock().generation;
+        self.refresh_or_create(false).await
+    }
+
+    /// Who waits while another asks shares what comes of it, be it an error.
+    async fn refresh_or_create(&self, create: bool) -> Result<(), ClientError> {
+        let seen = self.inner.metadata.lock().asked;
         let _fetching = self.inner.fetching.lock().await;
         let wanted = {
             let metadata = self.inner.metadata.lock();
-            if metadata.generation != seen {
-                return Ok(());
+            if metadata.asked != seen {
+                return metadata.last.clone();
             }
             metadata.wanted.iter().cloned().collect()
         };
-        let create = self.inner.config.auto_create_topics;
-        let response = self.fetch_metadata(Some(wanted), create).await?;
+        let fetched = self.fetch_metadata(Some(wanted), create).await;
         let mut metadata = self.inner.metadata.lock();
-        let (cluster, wrong) = metadata.cluster.merge(&response);
-        metadata.cluster = Arc::new(cluster);
-        metadata.generation += 1;
-        metadata.fetched = Some(Instant::now());
-        metadata.wrong = wrong.into_iter().collect();
-        Ok(())
+        metadata.asked += 1;
+        metadata.last = fetched.map(|response| {
+            let (cluster, wrong) = metadata.cluster.merge(&response);
+            metadata.cluster = Arc::new(cluster);
+            metadata.fetched = Some(Instant::now());
+            metadata.wrong = wrong.into_iter().collect();
+        });
+        metadata.last.clone()
     }
 
     /// Whether metadata is older than it may be.
@@ -283,13 +293,16 @@ impl Client {
     /// A topic of the cluster. One that is not there yet, or is being created, is waited for
     /// as long as the configuration's `patience`.
     pub async fn topic(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
-        if let Some(topic) = self.known_topic(name) {
+        // Also one that is known: its leaders are to be kept known.
+        self.want(name);
+        if let Some(topic) = self.known_topic(name)
+            && !topic.partitions.is_empty()
+        {
             return Ok(topic);
         }
-        self.want(name);
         let mut patience = self.patience(name);
         loop {
-            match self.find_topic(name).await {
+            match patience.within(self.find_topic(name)).await {
                 Ok(topic) => return Ok(topic),
                 Err(error) => patience.after(error).await?,
             }
@@ -297,7 +310,9 @@ impl Client {
     }
 
     async fn find_topic(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
-        self.refresh().await?;
+        // Only here: a refresh must not bring back a topic that somebody deleted.
+        self.refresh_or_create(self.inner.config.auto_create_topics)
+            .await?;
         let metadata = self.inner.metadata.lock();
         match metadata.cluster.topics.get(name) {
             Some(topic) if !topic.partitions.is_empty() => Ok(topic.clone()),
@@ -356,6 +371,18 @@ pub(crate) struct Patience<'a> {
 }
 
 impl Patience<'_> {
+    /// One try, which brokers that hang do not make longer than there is time.
+    async fn within<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let tried = tokio::time::timeout_at(self.deadline, attempt).await;
+        tried.unwrap_or_else(|_| {
+            let late = ErrorCode::RequestTimedOut;
+            Err(ClientError::refused(self.subject.clone(), late))
+        })
+    }
+
     /// Waits a little after an error that may pass; returns any other, and the last one.
     pub(crate) async fn after(&mut self, error: ClientError) -> Result<(), ClientError> {
         if !error.retriable() {

@@ -37,12 +37,13 @@ mod error;
 mod metadata;
 mod offsets;
 mod producer;
+mod random;
 mod record;
 pub mod stage;
 
 pub use admin::{
-    Admin, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym,
-    CreatedTopic, GroupDescription, GroupListing, GroupMember, LogDir, NewTopic, ReplicaSize,
+    Admin, ConfigChange, ConfigEntry, ConfigResource, CreatedTopic, GroupDescription, GroupListing,
+    GroupMember, NewTopic,
 };
 pub use client::Client;
 pub use config::ClientConfig;

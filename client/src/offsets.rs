@@ -19,8 +19,6 @@ pub enum OffsetSpec {
     Latest,
     /// The first record with this timestamp or a later one, in milliseconds since 1970.
     At(i64),
-    /// The record with the greatest timestamp.
-    MaxTimestamp,
 }
 
 impl OffsetSpec {
@@ -28,7 +26,6 @@ impl OffsetSpec {
         match self {
             Self::Latest => -1,
             Self::Earliest => -2,
-            Self::MaxTimestamp => -3,
             Self::At(timestamp_ms) => timestamp_ms.max(0),
         }
     }

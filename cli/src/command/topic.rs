@@ -177,7 +177,7 @@ impl Create {
             })
             .collect();
         let mut outcome = Outcome::new(output);
-        let results = admin.create_topics(&topics, false).await?;
+        let results = admin.create_topics(&topics).await?;
         // The answers are told in the order of the command line.
         let mut by_name: BTreeMap<String, Result<Value, ClientError>> = BTreeMap::new();
         let mut nameless = Vec::new();
@@ -383,7 +383,7 @@ impl Alter {
         let changes: Vec<ConfigChange> = set.chain(unset).collect();
         if !changes.is_empty() {
             let resource = ConfigResource::Topic(self.topic.clone());
-            admin.alter_configs(&resource, &changes, false).await?;
+            admin.alter_configs(&resource, &changes).await?;
         }
         if let Some(count) = self.partitions {
             admin.create_partitions(&self.topic, count).await?;

@@ -2,7 +2,9 @@
 
 use protocol::api::describe_configs::DescribeConfigsResource;
 use protocol::api::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use protocol::api::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use protocol::api::{
+    DescribeConfigsRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
 
 use super::{Admin, ClientError, owned};
 
@@ -46,29 +48,8 @@ pub struct ConfigEntry {
     pub name: String,
     /// Its value, unless it is secret.
     pub value: Option<String>,
-    /// Whether it cannot be altered.
-    pub read_only: bool,
-    /// Whether its value is a secret.
-    pub sensitive: bool,
-    /// Whether nobody set it.
-    pub is_default: bool,
     /// Kafka's code for where the value comes from: 1 the topic, 2 and 3 dynamic at the broker,
     /// 4 the broker's file, 5 the default.
-    pub source: i8,
-    /// All values that it would have, the first that is set counts.
-    pub synonyms: Vec<ConfigSynonym>,
-    /// What it is for, where the broker tells.
-    pub documentation: Option<String>,
-}
-
-/// A value that a config has or falls back to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigSynonym {
-    /// The name under which it is set there.
-    pub name: String,
-    /// The value.
-    pub value: Option<String>,
-    /// As [`ConfigEntry::source`].
     pub source: i8,
 }
 
@@ -79,10 +60,6 @@ pub enum ConfigChange {
     Set(String, String),
     /// Back to the default.
     Delete(String),
-    /// Adds to a list.
-    Append(String, String),
-    /// Takes from a list.
-    Subtract(String, String),
 }
 
 impl ConfigChange {
@@ -90,17 +67,12 @@ impl ConfigChange {
         match self {
             Self::Set(name, value) => (0, name, Some(value)),
             Self::Delete(name) => (1, name, None),
-            Self::Append(name, value) => (2, name, Some(value)),
-            Self::Subtract(name, value) => (3, name, Some(value)),
         }
     }
 }
 
-/// The source of a value that nobody set.
-const DEFAULT_SOURCE: i8 = 5;
-
 impl Admin {
-    /// All configs of a topic or broker, with synonyms and documentation.
+    /// All configs of a topic or broker.
     pub async fn describe_configs(
         &self,
         resource: &ConfigResource,
@@ -111,14 +83,11 @@ impl Admin {
                 resource_name: resource.name().into(),
                 configuration_keys: None,
             }],
-            include_synonyms: true,
-            include_documentation: true,
+            include_synonyms: false,
+            include_documentation: false,
         };
         let response = match resource {
-            ConfigResource::Broker(Some(id)) => {
-                self.know_brokers().await?;
-                self.client.send_to(*id, &request).await?
-            }
+            ConfigResource::Broker(Some(id)) => self.ask_broker(*id, &request).await?,
             _ => self.client.send(&request).await?,
         };
         let Some(result) = response.results.into_iter().next() else {
@@ -129,31 +98,16 @@ impl Admin {
         let entries = result.configs.into_iter().map(|config| ConfigEntry {
             name: config.name.to_string(),
             value: owned(config.value.as_ref()),
-            read_only: config.read_only,
-            sensitive: config.is_sensitive,
-            is_default: config.config_source == DEFAULT_SOURCE,
             source: config.config_source,
-            synonyms: config
-                .synonyms
-                .iter()
-                .map(|synonym| ConfigSynonym {
-                    name: synonym.name.to_string(),
-                    value: owned(synonym.value.as_ref()),
-                    source: synonym.source,
-                })
-                .collect(),
-            documentation: owned(config.documentation.as_ref()).filter(|text| !text.is_empty()),
         });
         Ok(entries.collect())
     }
 
-    /// Changes some configs and leaves the others as they are (KIP-339). With `validate_only`
-    /// only says whether it would.
+    /// Changes some configs and leaves the others as they are (KIP-339).
     pub async fn alter_configs(
         &self,
         resource: &ConfigResource,
         changes: &[ConfigChange],
-        validate_only: bool,
     ) -> Result<(), ClientError> {
         let request = IncrementalAlterConfigsRequest {
             resources: vec![AlterConfigsResource {
@@ -171,14 +125,16 @@ impl Admin {
                     })
                     .collect(),
             }],
-            validate_only,
+            validate_only: false,
         };
         let response = match resource {
-            ConfigResource::Broker(Some(id)) => {
-                self.know_brokers().await?;
-                self.client.send_to(*id, &request).await?
+            ConfigResource::Broker(Some(id)) => self.ask_broker(*id, &request).await?,
+            _ => {
+                let code = |response: &IncrementalAlterConfigsResponse| {
+                    response.responses.first().map(|result| result.error_code)
+                };
+                self.ask_controller(&request, code).await?
             }
-            _ => self.client.send_to_controller(&request).await?,
         };
         let Some(result) = response.responses.first() else {
             return Err(ClientError::unanswered(resource.subject()));

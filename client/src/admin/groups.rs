@@ -1,15 +1,11 @@
 //! Groups and their offsets.
 
-use protocol::api::offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
-use protocol::api::{
-    DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetDeleteRequest,
-};
+use protocol::api::{DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest};
 use protocol::internal::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 
 use super::{
     Admin, BTreeMap, ClientError, Committed, Committer, Coordinator, TopicPartition, owned,
 };
-use crate::coordinator::by_topic;
 
 /// A group, as listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,40 +167,6 @@ impl Admin {
     ) -> Result<(), ClientError> {
         let coordinator = self.coordinator(group);
         coordinator.commit(&Committer::outside(), offsets).await
-    }
-
-    /// Forgets a group's committed offsets of these partitions. No member may read them.
-    pub async fn delete_group_offsets(
-        &self,
-        group: &str,
-        partitions: &[TopicPartition],
-    ) -> Result<(), ClientError> {
-        let request = OffsetDeleteRequest {
-            group_id: group.into(),
-            topics: by_topic(partitions.iter().map(|partition| (partition, ())))
-                .into_iter()
-                .map(|(topic, partitions)| OffsetDeleteRequestTopic {
-                    name: topic.as_ref().into(),
-                    partitions: partitions
-                        .into_iter()
-                        .map(|(partition_index, ())| OffsetDeleteRequestPartition {
-                            partition_index,
-                        })
-                        .collect(),
-                })
-                .collect(),
-        };
-        let coordinator = self.coordinator(group);
-        coordinator
-            .ask(&request, |response| {
-                let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
-                std::iter::once(response.error_code)
-                    .chain(partitions.map(|partition| partition.error_code))
-                    .find(|code| *code != 0)
-                    .unwrap_or(0)
-            })
-            .await?;
-        Ok(())
     }
 
     fn coordinator(&self, group: &str) -> Coordinator {

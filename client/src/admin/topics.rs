@@ -1,15 +1,11 @@
-//! Topics: create, delete, list, describe, grow, and delete records.
+//! Topics: create, delete, list, describe, grow.
 
 use protocol::api::create_partitions::CreatePartitionsTopic;
 use protocol::api::create_topics::{CreatableTopic, CreatableTopicConfig};
-use protocol::api::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
-use protocol::api::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-};
+use protocol::api::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 use uuid::Uuid;
 
-use super::{Admin, Arc, BTreeMap, ClientError, Cluster, ErrorCode, Topic, TopicPartition};
-use crate::coordinator::by_topic;
+use super::{Admin, Arc, BTreeMap, ClientError, Cluster, ErrorCode, Topic};
 
 /// A topic to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,15 +70,14 @@ impl Admin {
     /// Creates a topic.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<CreatedTopic, ClientError> {
         let name = topic.name.clone();
-        let created = self.create_topics(&[topic], false).await?.pop();
+        let created = self.create_topics(&[topic]).await?.pop();
         created.unwrap_or_else(|| Err(ClientError::unanswered(format!("topic {name}"))))
     }
 
-    /// Creates topics, or with `validate_only` only says whether it would.
+    /// Creates topics.
     pub async fn create_topics(
         &self,
         topics: &[NewTopic],
-        validate_only: bool,
     ) -> Result<Vec<Result<CreatedTopic, ClientError>>, ClientError> {
         let request = CreateTopicsRequest {
             topics: topics
@@ -103,9 +98,13 @@ impl Admin {
                 })
                 .collect(),
             timeout_ms: self.timeout_ms(),
-            validate_only,
+            validate_only: false,
         };
-        let response = self.client.send_to_controller(&request).await?;
+        let response = self
+            .ask_controller(&request, |response| {
+                response.topics.first().map(|topic| topic.error_code)
+            })
+            .await?;
         let results = response.topics.iter().map(|topic| {
             let subject = format!("topic {}", topic.name);
             ClientError::check(subject, topic.error_code, topic.error_message.as_deref())?;
@@ -138,7 +137,11 @@ impl Admin {
             timeout_ms: self.timeout_ms(),
             ..DeleteTopicsRequest::default()
         };
-        let response = self.client.send_to_controller(&request).await?;
+        let response = self
+            .ask_controller(&request, |response| {
+                response.responses.first().map(|topic| topic.error_code)
+            })
+            .await?;
         let results = response.responses.iter().map(|topic| {
             let name = topic.name.as_deref().unwrap_or("").to_owned();
             let detail = topic.error_message.as_deref();
@@ -193,69 +196,15 @@ impl Admin {
             timeout_ms: self.timeout_ms(),
             validate_only: false,
         };
-        let response = self.client.send_to_controller(&request).await?;
+        let response = self
+            .ask_controller(&request, |response| {
+                response.results.first().map(|topic| topic.error_code)
+            })
+            .await?;
         let subject = format!("topic {topic}");
         let Some(result) = response.results.first() else {
             return Err(ClientError::unanswered(subject));
         };
         ClientError::check(subject, result.error_code, result.error_message.as_deref())
-    }
-
-    /// Deletes the records before these offsets (-1: all that are there). Returns where each
-    /// log starts now.
-    pub async fn delete_records(
-        &self,
-        before: &BTreeMap<TopicPartition, i64>,
-    ) -> Result<BTreeMap<TopicPartition, Result<i64, ClientError>>, ClientError> {
-        let mut by_leader: BTreeMap<i32, Vec<(&TopicPartition, i64)>> = BTreeMap::new();
-        let mut results = BTreeMap::new();
-        for (partition, offset) in before {
-            let topic = self.client.topic(&partition.topic).await?;
-            match topic
-                .partition(partition.partition)
-                .map(|known| known.leader)
-            {
-                Some(Some(leader)) => by_leader
-                    .entry(leader)
-                    .or_default()
-                    .push((partition, *offset)),
-                known => {
-                    let code = match known {
-                        Some(_) => ErrorCode::LeaderNotAvailable,
-                        None => ErrorCode::UnknownTopicOrPartition,
-                    };
-                    let error = ClientError::refused(partition.to_string(), code);
-                    results.insert(partition.clone(), Err(error));
-                }
-            }
-        }
-        for (leader, partitions) in by_leader {
-            let request = DeleteRecordsRequest {
-                topics: by_topic(partitions)
-                    .into_iter()
-                    .map(|(topic, partitions)| DeleteRecordsTopic {
-                        name: topic.as_ref().into(),
-                        partitions: partitions
-                            .into_iter()
-                            .map(|(partition_index, offset)| DeleteRecordsPartition {
-                                partition_index,
-                                offset,
-                            })
-                            .collect(),
-                    })
-                    .collect(),
-                timeout_ms: self.timeout_ms(),
-            };
-            let response = self.client.send_to(leader, &request).await?;
-            for topic in &response.topics {
-                for answer in &topic.partitions {
-                    let partition = TopicPartition::new(&*topic.name, answer.partition_index);
-                    let checked =
-                        ClientError::check(partition.to_string(), answer.error_code, None);
-                    results.insert(partition, checked.map(|()| answer.low_watermark));
-                }
-            }
-        }
-        Ok(results)
     }
 }

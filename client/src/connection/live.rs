@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use protocol::api::{ApiVersionsRequest, ApiVersionsResponse};
 use protocol::wire::{Message, Reader, Str};
-use protocol::{ApiKey, Request, RequestHeader, encode_request};
+use protocol::{ApiKey, Request, RequestHeader, ResponseHeader, encode_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -45,7 +45,8 @@ struct Waiting {
 
 struct Waiter {
     correlation: i32,
-    header_version: i16,
+    api: ApiKey,
+    version: i16,
     answer: oneshot::Sender<Result<Bytes, ConnectionError>>,
     /// Given back when the answer has come, even if nobody waits for it any more.
     _permit: OwnedSemaphorePermit,
@@ -84,7 +85,8 @@ impl Live {
         }
         waiting.queue.push_back(Waiter {
             correlation,
-            header_version: R::KEY.response_header_version(version),
+            api: R::KEY,
+            version,
             answer,
             _permit: permit,
         });
@@ -148,14 +150,13 @@ impl Live {
         self.closed.notify_one();
     }
 
-    fn deliver(&self, mut frame: Bytes) -> Result<(), String> {
-        if frame.len() < 4 {
-            return Err("an answer without a header".to_owned());
-        }
-        let correlation = frame.get_i32();
+    fn deliver(&self, frame: Bytes) -> Result<(), String> {
         let Some(waiter) = self.waiting.lock().queue.pop_front() else {
-            return Err(format!("answer {correlation} to no request"));
+            return Err("an answer to no request".to_owned());
         };
+        let mut reader = Reader::new(frame);
+        let header = ResponseHeader::decode(&mut reader, waiter.api, waiter.version);
+        let correlation = header.map_err(|error| error.to_string())?.correlation_id;
         if waiter.correlation != correlation {
             let expected = waiter.correlation;
             let _ = waiter
@@ -163,27 +164,9 @@ impl Live {
                 .send(Err(self.broken("answers out of order".into())));
             return Err(format!("answer {correlation} where {expected} was due"));
         }
-        let body = response_body(frame, waiter.header_version)?;
-        let _ = waiter.answer.send(Ok(body));
+        let _ = waiter.answer.send(Ok(reader.rest()));
         Ok(())
     }
-}
-
-/// What follows a response's header; `frame` begins after the correlation id.
-fn response_body(frame: Bytes, header_version: i16) -> Result<Bytes, String> {
-    if header_version == 0 {
-        return Ok(frame);
-    }
-    let mut reader = Reader::new(frame);
-    let mut skip = || {
-        for _ in 0..reader.uvarint()? {
-            reader.uvarint()?;
-            let len = reader.uvarint()? as usize;
-            reader.bytes(len)?;
-        }
-        Ok(reader.rest())
-    };
-    skip().map_err(|error: protocol::wire::DecodeError| error.to_string())
 }
 
 /// Opens a connection and negotiates.

@@ -24,9 +24,10 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, Sleep};
 
 pub use backoff::Backoff;
-pub(crate) use backoff::Random;
 pub use error::ConnectionError;
 use live::Live;
+
+use crate::random::Random;
 
 /// How a connection behaves.
 #[derive(Clone, Debug)]

@@ -21,8 +21,9 @@ use super::ProduceError;
 use super::batch::{Batch, ProducerId};
 use super::delivery::{Acked, Outcome};
 use super::partitioner::{Sticky, partition_for_key};
-use crate::connection::{Backoff, Random};
+use crate::connection::Backoff;
 use crate::metadata::Topic;
+use crate::random::Random;
 use crate::{ConnectionError, ProducerRecord, TopicPartition};
 
 /// What the accumulator is told once.
@@ -64,6 +65,8 @@ pub(super) struct Accumulator {
 
 struct TopicQueues {
     id: Uuid,
+    /// The cluster has it no more: whoever sends next looks for it, and may create it.
+    gone: bool,
     sticky: Sticky,
     /// Indexes of partitions that have a leader.
     available: Vec<i32>,
@@ -153,11 +156,13 @@ impl Accumulator {
             .entry(name.clone())
             .or_insert_with(|| TopicQueues {
                 id: topic.id,
+                gone: false,
                 sticky: Sticky::new(Random::seeded(random.next()), batch_bytes),
                 available: Vec::new(),
                 slots: Vec::new(),
             });
         queues.available.clear();
+        queues.gone = false;
         if queues.id != topic.id {
             queues.id = topic.id;
             for &slot in &queues.slots {
@@ -192,6 +197,16 @@ impl Accumulator {
         }
     }
 
+    /// Tells all topics that are there.
+    pub(super) fn set_topics(&mut self, topics: &BTreeMap<Arc<str>, Arc<Topic>>) {
+        for queues in self.topics.values_mut() {
+            queues.gone = true;
+        }
+        for (name, topic) in topics {
+            self.set_topic(name, topic);
+        }
+    }
+
     /// The brokers that lead some partition with records waiting.
     pub(super) fn brokers(&self) -> BTreeSet<i32> {
         let busy = self.slots.iter().filter(|slot| !slot.queue.is_empty());
@@ -210,7 +225,8 @@ impl Accumulator {
         if self.closed {
             return Pushed::Closed;
         }
-        let Some(topic) = self.topics.get_mut(&record.topic) else {
+        let topic = self.topics.get_mut(&record.topic);
+        let Some(topic) = topic.filter(|topic| !topic.gone) else {
             return Pushed::UnknownTopic(record);
         };
         let count = topic.slots.len();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use protocol::records::{
-    BASE_SEQUENCE, BatchBuilder, BatchIdentity, CRC, Compression, PRODUCER_EPOCH, PRODUCER_ID,
+    BASE_SEQUENCE, BatchBuilder, BatchIdentity, Compression, PRODUCER_EPOCH, PRODUCER_ID, seal,
 };
 
 use super::delivery::Outcome;
@@ -114,8 +114,10 @@ fn renumbered(batch: &[u8], (producer, base_sequence): (ProducerId, i32)) -> Byt
     bytes[PRODUCER_ID..PRODUCER_ID + 8].copy_from_slice(&producer.id.to_be_bytes());
     bytes[PRODUCER_EPOCH..PRODUCER_EPOCH + 2].copy_from_slice(&producer.epoch.to_be_bytes());
     bytes[BASE_SEQUENCE..BASE_SEQUENCE + 4].copy_from_slice(&base_sequence.to_be_bytes());
-    let crc = crc32c::crc32c(&bytes[CRC + 4..]);
-    bytes[CRC..CRC + 4].copy_from_slice(&crc.to_be_bytes());
+    let (head, body) = bytes
+        .split_first_chunk_mut()
+        .expect("a batch that was built has a header");
+    seal(head, body);
     bytes.freeze()
 }
 

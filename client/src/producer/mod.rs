@@ -28,7 +28,7 @@ pub use partitioner::partition_for_key;
 
 use accumulator::{Accumulator, Finished, Pushed};
 
-use crate::connection::Random;
+use crate::random::Random;
 use crate::{Client, ClientError, ProducerRecord};
 
 /// Sends records to topics. Clones share it. What was sent is delivered even if all clones are

@@ -1,7 +1,7 @@
 //! Which partition a record goes to: by the key, as Kafka's own producer chooses, or sticky
 //! for records without one.
 
-use crate::connection::Random;
+use crate::random::Random;
 
 /// The partition of a record with `key` among `partitions` (more than none): what Kafka's Java
 /// producer computes, so that writers in both languages put a key in the same place.

@@ -83,10 +83,7 @@ async fn errands(shared: &Shared) -> Result<bool, ClientError> {
             return Err(error);
         }
         let cluster = shared.client.cluster();
-        let mut accumulator = shared.accumulator.lock();
-        for (name, topic) in &cluster.topics {
-            accumulator.set_topic(name, topic);
-        }
+        shared.accumulator.lock().set_topics(&cluster.topics);
         ran = true;
     }
     let needs_identity = shared.accumulator.lock().needs_identity();

@@ -227,7 +227,10 @@ impl<S: Step> Stage<'_, S> {
                     self.commit_all().await?;
                     self.revoked(&partitions);
                 }
-                Event::Lost(partitions) => self.revoked(&partitions),
+                Event::Lost(partitions) => {
+                    self.abandon_checkpoint().await?;
+                    self.revoked(&partitions);
+                }
             }
             let now = Instant::now();
             if now >= next_tick {
@@ -390,11 +393,21 @@ impl<S: Step> Stage<'_, S> {
         }
     }
 
+    /// Its flush must not go on unheard: it would take the failure of a later output with it.
+    async fn abandon_checkpoint(&mut self) -> Result<(), StageError> {
+        if let Some(checkpoint) = self.checkpoint.take() {
+            checkpoint.acked.abort();
+            if let Ok(flushed) = checkpoint.acked.await {
+                flushed?;
+            }
+        }
+        Ok(())
+    }
+
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         let gone: BTreeSet<&TopicPartition> = partitions.iter().collect();
         self.applied
             .retain(|partition, _| !gone.contains(partition));
-        self.checkpoint = None;
         self.ends = None;
         self.step.revoked(partitions);
     }
@@ -402,11 +415,7 @@ impl<S: Step> Stage<'_, S> {
     /// Positions count, not records: an end may lie behind what no consumer sees.
     fn is_at_end(&self) -> bool {
         let Some(ends) = &self.ends else { return false };
-        let positions = self.consumer.positions();
-        ends.iter().all(|(partition, end)| {
-            positions
-                .get(partition)
-                .is_some_and(|position| position >= end)
-        })
+        let mut ends = ends.iter();
+        ends.all(|(partition, end)| self.consumer.position(partition) >= Some(*end))
     }
 }

@@ -133,15 +133,6 @@ impl Outputs {
         self.records.push(output);
     }
 
-    /// Emits a key and a value to the stage's own topic.
-    pub fn emit(&mut self, key: Option<Bytes>, value: Option<Bytes>) {
-        self.push(Output {
-            key,
-            value,
-            ..Output::default()
-        });
-    }
-
     /// What was emitted since the last take, in order.
     pub fn take(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.records)

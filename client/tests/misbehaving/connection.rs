@@ -121,7 +121,7 @@ async fn silence_ends_the_connection_and_the_next_request_opens_another() {
 async fn answers_that_cannot_be_break_the_connection() {
     let long = Bytes::from_static(&[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1]);
     let negative = Bytes::from_static(&[0xff, 0xff, 0xff, 0xff]);
-    let stranger = Bytes::from_static(&[0, 0, 0, 4, 0, 0, 0, 99]);
+    let stranger = Bytes::from_static(&[0, 0, 0, 5, 0, 0, 0, 99, 0]);
     for (frame, expected) in [
         (long, "an answer of 2147483647 bytes; the limit is 100000"),
         (negative, "an answer of -1 bytes; the limit is 100000"),

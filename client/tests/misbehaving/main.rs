@@ -1,5 +1,6 @@
 //! The library against a broker that misbehaves as a script says, over real sockets.
 
+mod admin;
 mod connection;
 mod consumer;
 mod fake;

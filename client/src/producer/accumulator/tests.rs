@@ -313,6 +313,15 @@ fn a_smaller_topic_of_the_same_name_gets_all_that_comes() {
     assert_eq!(accumulator.expire(10_000).len(), 1);
 }
 
+#[test]
+fn a_topic_that_was_deleted_is_looked_for_by_the_next_record_only() {
+    let mut accumulator = accumulator(settings(), 1);
+    accumulator.set_topics(&BTreeMap::new());
+    let record = ProducerRecord::new("t").value("x");
+    let pushed = accumulator.push(0, 0, record, 25);
+    assert!(matches!(pushed, Pushed::UnknownTopic(_)));
+}
+
 /// A partition's log as a broker keeps it: what it appended, and the sequence it waits for.
 #[derive(Default)]
 struct Log {
