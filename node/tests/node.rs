@@ -198,16 +198,34 @@ async fn a_port_in_use_is_a_sentence_and_the_folder_is_free_again() {
 async fn a_name_that_does_not_resolve_is_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let name = "no-such-host.invalid:9092";
-    let mut one = config(dir.path());
-    one.set("listen", name).unwrap();
-    let started = Node::start(one).await;
-    let sentence = started.err().expect("a refusal").to_string();
-    // The middle is the resolver's own words.
-    assert!(sentence.starts_with(&format!("cannot resolve the listener address {name}: ")));
-    assert!(
-        sentence.contains("use an address of this machine"),
-        "{sentence}"
-    );
+    for (setting, what) in [("listen", "listener"), ("http-listen", "HTTP")] {
+        let mut one = config(dir.path());
+        one.set(setting, name).unwrap();
+        let started = Node::start(one).await;
+        let sentence = started.err().expect("a refusal").to_string();
+        // The middle is the resolver's own words.
+        assert!(
+            sentence.starts_with(&format!("cannot resolve the {what} address {name}: ")),
+            "{sentence}"
+        );
+        assert!(
+            sentence.contains("use an address of this machine"),
+            "{sentence}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_that_cannot_be_one_is_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap();
+    std::fs::write(path.join("file"), "no folder").unwrap();
+    refused(
+        config(&path.join("file/data")),
+        &[&path.to_string_lossy()],
+        expect!["cannot use the data folder <0>/file/data: Not a directory (os error 20); choose another with --data, or mend its permissions"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,9 +263,8 @@ async fn a_folder_of_a_newer_format_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     start(dir.path()).await.stop().await;
     let meta = dir.path().join("logs/meta.properties");
-    let newer = std::fs::read_to_string(&meta)
-        .unwrap()
-        .replace("milena.format=1", "milena.format=7");
+    let good = std::fs::read_to_string(&meta).unwrap();
+    let newer = good.replace("milena.format=1", "milena.format=7");
     std::fs::write(&meta, &newer).unwrap();
     let path = dir.path().canonicalize().unwrap();
     refused(
@@ -257,4 +274,6 @@ async fn a_folder_of_a_newer_format_is_left_alone() {
     )
     .await;
     assert_eq!(std::fs::read_to_string(&meta).unwrap(), newer);
+    std::fs::write(&meta, good).unwrap();
+    start(dir.path()).await.stop().await;
 }

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
+
+use crate::raw::Connection;
 
 /// Bytes of a value that say which record it is.
 const NAME_LEN: usize = 16;
@@ -188,6 +191,42 @@ impl History {
                 is: Some(name),
             });
         }
+    }
+
+    /// Reads the first so many partitions of a topic and compares each with what happened.
+    pub fn anomalies(
+        &self,
+        connection: &mut Connection,
+        topic: &str,
+        partitions: i32,
+    ) -> io::Result<Vec<Anomaly>> {
+        let mut found = Vec::new();
+        for partition in 0..partitions {
+            let log = connection.read_all(topic, partition)?;
+            let records = log
+                .iter()
+                .map(|record| (record.offset, record.value.as_deref().unwrap_or_default()));
+            found.extend(self.check(partition, records));
+        }
+        Ok(found)
+    }
+
+    /// Asserts that there are none.
+    ///
+    /// # Panics
+    /// If there are, with the first of them.
+    pub fn assert_well(&self, connection: &mut Connection, topic: &str, partitions: i32) {
+        const TOLD: usize = 10;
+        let found = self
+            .anomalies(connection, topic, partitions)
+            .unwrap_or_else(|error| panic!("{topic} cannot be read: {error}"));
+        let told: Vec<_> = found.iter().take(TOLD).map(ToString::to_string).collect();
+        assert!(
+            found.is_empty(),
+            "{} anomalies in {topic}:\n{}",
+            found.len(),
+            told.join("\n")
+        );
     }
 
     /// Compares a partition's whole log, offsets and values, with what happened.

@@ -4,28 +4,97 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-/// Why file systems cannot be mounted here, if they cannot.
-pub fn cannot_mount() -> Option<String> {
+use crate::skip;
+
+/// Whether file systems can be mounted here. Where not, the test is skipped.
+pub fn can_mount() -> bool {
     if !rustix::process::geteuid().is_root() {
-        return Some("mounting needs root".to_owned());
+        skip("it mounts file systems, which needs root");
+        return false;
     }
-    let tried = tempfile::tempdir().and_then(|folder| {
-        let memory = Mount::memory(&folder.path().join("m"), 8 << 20)?;
-        let image = memory.path().join("image");
-        make_ext4(&image, 4 << 20)?;
-        Mount::image(&image, &folder.path().join("i"))?;
-        Ok(())
-    });
-    tried.err().map(|error| error.to_string())
+    let tried =
+        tempfile::tempdir().and_then(|folder| Disk::new(folder.path(), 4 << 20, 8 << 20).map(drop));
+    if let Err(error) = &tried {
+        skip(&format!("it mounts an image: {error}"));
+    }
+    tried.is_ok()
 }
 
-/// A mounted file system; unmounted when dropped.
+/// An ext4 in an image in memory.
+#[derive(Debug)]
+pub struct Disk {
+    // Unmounted in this order.
+    mount: Option<Mount>,
+    /// What holds the image, and sets its limit.
+    pub memory: Mount,
+    folder: PathBuf,
+    image: PathBuf,
+    images: usize,
+}
+
+impl Disk {
+    /// An empty one of `image_bytes` in memory of `memory_bytes`, mounted in `folder`.
+    pub fn new(folder: &Path, image_bytes: u64, memory_bytes: u64) -> io::Result<Self> {
+        let memory = Mount::memory(&folder.join("memory"), memory_bytes)?;
+        let image = memory.path().join("image-0");
+        fs::File::create(&image)?.set_len(image_bytes)?;
+        run(Command::new("mkfs.ext4").arg("-q").arg("-F").arg(&image))?;
+        let mut disk = Self {
+            mount: None,
+            memory,
+            folder: folder.to_owned(),
+            image,
+            images: 1,
+        };
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("disk")
+    }
+
+    /// Unmounts it, and mounts it again.
+    pub fn remount(&mut self) -> io::Result<()> {
+        self.mount = None;
+        self.mount()
+    }
+
+    /// The image as it stands, as if the power had gone now; [`Self::restore`] takes it.
+    pub fn copy_as_it_stands(&mut self) -> io::Result<PathBuf> {
+        let copy = self.memory.path().join(format!("image-{}", self.images));
+        self.images += 1;
+        copy_as_it_stands(&self.image, &copy)?;
+        Ok(copy)
+    }
+
+    /// Goes on with a copy, in place of what was there.
+    pub fn restore(&mut self, copy: PathBuf) -> io::Result<()> {
+        self.mount = None;
+        fs::remove_file(&self.image)?;
+        self.image = copy;
+        self.mount()
+    }
+
+    /// The journal commits when it is told to, and not by the clock.
+    fn mount(&mut self) -> io::Result<()> {
+        let image = self.image.to_str().ok_or(io::ErrorKind::InvalidInput)?;
+        let arguments = ["-t", "ext4", "-o", "loop,commit=300", image];
+        self.mount = Some(Mount::new(&self.path(), &arguments)?);
+        Ok(())
+    }
+}
+
+/// A mounted file system; unmounted when dropped, and also when this process is killed.
 #[derive(Debug)]
 pub struct Mount {
     at: PathBuf,
+    guard: Child,
 }
 
 impl Mount {
@@ -35,16 +104,29 @@ impl Mount {
         Self::new(at, &["-t", "tmpfs", "-o", &size, "tmpfs"])
     }
 
-    /// The ext4 in an image. Its journal commits when it is told to, and not by the clock.
-    pub fn image(image: &Path, at: &Path) -> io::Result<Self> {
-        let image = image.to_str().ok_or(io::ErrorKind::InvalidInput)?;
-        Self::new(at, &["-t", "ext4", "-o", "loop,commit=300", image])
-    }
-
     fn new(at: &Path, arguments: &[&str]) -> io::Result<Self> {
         fs::create_dir_all(at)?;
         run(Command::new("mount").args(arguments).arg(at))?;
-        Ok(Self { at: at.to_owned() })
+        // Waits until this process closes the pipe, which the kernel does for it if it must. In a
+        // group of its own, it outlives a signal to everybody.
+        let guard = Command::new("sh")
+            .args(["-c", "read -r _; exec umount --lazy \"$0\""])
+            .arg(at)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        match guard {
+            Ok(guard) => Ok(Self {
+                at: at.to_owned(),
+                guard,
+            }),
+            Err(error) => {
+                let _ = run(Command::new("umount").arg(at));
+                Err(error)
+            }
+        }
     }
 
     /// Gives memory another limit.
@@ -62,22 +144,19 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let unmounted = run(Command::new("umount").arg(&self.at));
-        if unmounted.is_err() {
-            // A process still has a file open: gone when that is closed.
-            let _ = run(Command::new("umount").arg("--lazy").arg(&self.at));
+        if unmounted.is_ok() {
+            let _ = self.guard.kill();
+        } else {
+            // A process still has a file open: the guard unmounts it, and it is gone when that
+            // file is closed.
+            drop(self.guard.stdin.take());
         }
+        let _ = self.guard.wait();
     }
 }
-
-/// A new image with an empty ext4.
-pub fn make_ext4(image: &Path, bytes: u64) -> io::Result<()> {
-    fs::File::create(image)?.set_len(bytes)?;
-    run(Command::new("mkfs.ext4").arg("-q").arg("-F").arg(image))
-}
-
 /// Copies an image as it stands, while it is mounted. The copy is of one moment: it is taken again
 /// if the file system wrote meanwhile.
-pub fn copy_as_it_stands(image: &Path, to: &Path) -> io::Result<()> {
+fn copy_as_it_stands(image: &Path, to: &Path) -> io::Result<()> {
     const TRIES: usize = 20;
     let mut copy = fs::read(image)?;
     for _ in 0..TRIES {
@@ -103,11 +182,13 @@ fn write_sparse(to: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn run(command: &mut Command) -> io::Result<()> {
-    let output = command.output()?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
-    let program = command.get_program().to_string_lossy().into_owned();
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(io::Error::other(format!("{program}: {said}")))
 }

@@ -44,7 +44,14 @@ pub struct Plan {
 pub struct Load {
     shared: Arc<Shared>,
     producers: Vec<JoinHandle<()>>,
-    consumer: JoinHandle<()>,
+    consumer: Option<JoinHandle<()>>,
+}
+
+/// A test that fails meanwhile leaves nobody at work.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+    }
 }
 
 struct Shared {
@@ -95,7 +102,7 @@ impl Load {
         Self {
             shared,
             producers,
-            consumer,
+            consumer: Some(consumer),
         }
     }
 
@@ -118,9 +125,9 @@ impl Load {
 
     /// Sends nothing new, and waits until all that was sent is acknowledged and the consumer has
     /// read it.
-    pub fn finish(self) -> History {
+    pub fn finish(mut self) -> History {
         self.shared.draining.store(true, Ordering::Relaxed);
-        for producer in self.producers {
+        for producer in std::mem::take(&mut self.producers) {
             producer.join().expect("a producer ends well");
         }
         wait::until(
@@ -131,18 +138,19 @@ impl Load {
             },
         );
         self.shared.ended.store(true, Ordering::Relaxed);
-        self.consumer.join().expect("the consumer ends well");
+        let consumer = self.consumer.take().expect("nobody ended it before");
+        consumer.join().expect("the consumer ends well");
         self.shared.history().clone()
     }
 
     /// Stops where it is, with requests unanswered.
-    pub fn abandon(self) -> History {
+    pub fn abandon(mut self) -> History {
         self.shared.ended.store(true, Ordering::Relaxed);
         // One may have given up, as what it was promised was lost: the history shows it.
-        for producer in self.producers {
+        for producer in std::mem::take(&mut self.producers) {
             let _ = producer.join();
         }
-        let _ = self.consumer.join();
+        let _ = self.consumer.take().map(JoinHandle::join);
         self.shared.history().clone()
     }
 }

@@ -114,15 +114,12 @@ impl Spec {
     }
 
     fn command(&self) -> Command {
-        let mut command = match &self.through {
-            None => Command::new(program()),
-            Some(through) => {
-                let mut command = Command::new(through);
-                command.arg(program());
-                command
-            }
-        };
+        // A node does not outlive the test that started it, also where that is killed.
+        let mut command = Command::new("setpriv");
         command
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(&self.through)
+            .arg(program())
             .args(["serve", "--data"])
             .arg(&self.data)
             .arg("--listen")
@@ -143,26 +140,42 @@ impl Spec {
             .stdout(log.try_clone().expect("a descriptor for the log"))
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program().display()));
+            .unwrap_or_else(|error| panic!("setpriv, of util-linux, does not run: {error}"));
         Node {
             child,
             spec: self.clone(),
         }
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts it and waits until it takes records.
+    ///
+    /// # Panics
+    /// With what it logged if it leaves instead.
     pub fn start(&self) -> Node {
-        let mut node = self.spawn();
-        node.wait_until_ready();
-        node
+        self.try_start().unwrap_or_else(|(status, said)| {
+            panic!("the node left with {status}:\n{}", tail(&said));
+        })
     }
 
-    /// Runs it though it is expected not to start, and gives how it ended and what it said.
-    pub fn start_in_vain(&self) -> (ExitStatus, String) {
+    /// Starts it and waits until it takes records, or until it has left, with what it said.
+    pub fn try_start(&self) -> Result<Node, (ExitStatus, String)> {
         let before = self.logged().len();
         let mut node = self.spawn();
-        let status = node.wait_for_exit();
-        (status, self.logged()[before..].to_owned())
+        let what = format!(
+            "readiness of the node, which logs to {}",
+            self.log.display()
+        );
+        let left = wait::until(&what, || {
+            if let Ok(Some(status)) = node.child.try_wait() {
+                return Some(Some(status));
+            }
+            let is_ready = node.http("/readyz").is_ok_and(|(status, _)| status == 200);
+            is_ready.then_some(None)
+        });
+        match left {
+            None => Ok(node),
+            Some(status) => Err((status, self.logged().split_off(before))),
+        }
     }
 
     /// All that its runs have logged.
@@ -182,28 +195,6 @@ impl Node {
     /// How it was started.
     pub fn spec(&self) -> &Spec {
         &self.spec
-    }
-
-    /// Waits until it takes records.
-    ///
-    /// # Panics
-    /// With what it logged if it leaves instead, or takes too long.
-    pub fn wait_until_ready(&mut self) {
-        let spec = self.spec.clone();
-        wait::until(
-            &format!(
-                "readiness of the node, which logs to {}",
-                spec.log.display()
-            ),
-            || {
-                if let Ok(Some(status)) = self.child.try_wait() {
-                    panic!("the node left with {status}:\n{}", tail(&spec.logged()));
-                }
-                let ready =
-                    http_get(spec.http_port, "/readyz").is_ok_and(|(status, _)| status == 200);
-                ready.then_some(())
-            },
-        );
     }
 
     /// A connection to it.

@@ -126,6 +126,11 @@ pub fn batch<V: AsRef<[u8]>>(values: &[V], identity: &BatchIdentity) -> Bytes {
     builder.build(identity)
 }
 
+/// A batch of values from a producer that is not idempotent.
+pub fn plain<V: AsRef<[u8]>>(values: &[V]) -> Bytes {
+    batch(values, &BatchIdentity::default())
+}
+
 /// The records of what a fetch gave, from `offset` on; a batch that is cut off at the end is left
 /// out. A batch with a wrong CRC is an error.
 pub fn records_from(fetched: Option<Records>, offset: i64) -> io::Result<Vec<Record>> {

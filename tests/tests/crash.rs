@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use milena_tests::history::History;
 use milena_tests::load::{Load, Plan};
 use milena_tests::process::{Spec, left_cleanly};
 use milena_tests::random::{Random, rounds, seed};
-use milena_tests::raw::Connection;
 use rustix::process::Signal;
 
 const TOPIC: &str = "crash";
@@ -59,26 +57,9 @@ fn nothing_acknowledged_is_lost_or_doubled_over_kill_9() {
         "{rounds} crashes, {} records in {batches} batches acknowledged",
         history.acked_count()
     );
-    assert_well(&history, &mut node.connect());
+    history.assert_well(&mut node.connect(), TOPIC, PARTITIONS);
     let (status, _) = node.stop();
     assert!(left_cleanly(status), "{status}");
     let node = spec.start();
-    assert_well(&history, &mut node.connect());
-}
-
-fn assert_well(history: &History, connection: &mut Connection) {
-    for partition in 0..PARTITIONS {
-        let log = connection.read_all(TOPIC, partition).unwrap();
-        let records = log
-            .iter()
-            .map(|record| (record.offset, record.value.as_deref().unwrap_or_default()));
-        let found = history.check(partition, records);
-        let told: Vec<_> = found.iter().take(10).map(ToString::to_string).collect();
-        assert!(
-            found.is_empty(),
-            "{} anomalies in partition {partition}:\n{}",
-            found.len(),
-            told.join("\n")
-        );
-    }
+    history.assert_well(&mut node.connect(), TOPIC, PARTITIONS);
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
+use milena_tests::numbered::{self, numbered};
 use milena_tests::process::{Node, Spec};
 use milena_tests::raw::{Connection, batch};
 use milena_tests::segment::{checkpoint, files, flip_bit, partition_folder, positions};
@@ -11,33 +12,21 @@ use protocol::ErrorCode;
 use protocol::records::BatchIdentity;
 
 const TOPIC: &str = "damaged";
+const RECORD_BYTES: usize = 110;
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
-
-fn numbered(number: i64) -> bytes::Bytes {
-    let value = format!("record {number} {}", "x".repeat(100));
-    batch(&[value], &BatchIdentity::default())
-}
 
 /// Appends records in batches of their own.
 fn fill(connection: &mut Connection, partition: i32, offsets: std::ops::Range<i64>) {
     for offset in offsets {
         assert_eq!(
-            connection.must_produce(TOPIC, partition, numbered(offset)),
+            connection.must_produce(TOPIC, partition, numbered(offset, RECORD_BYTES)),
             offset
         );
     }
 }
 
-/// Asserts that a partition holds exactly the records that [`fill`] made, up to `end`.
 fn assert_holds(connection: &mut Connection, partition: i32, end: i64) {
-    let records = connection.read_all(TOPIC, partition).unwrap();
-    assert_eq!(records.len() as i64, end);
-    for (expected, record) in (0..).zip(&records) {
-        assert_eq!(record.offset, expected);
-        let value = record.value.as_deref().unwrap_or_default();
-        let start = format!("record {expected} ");
-        assert!(value.starts_with(start.as_bytes()), "offset {expected}");
-    }
+    numbered::assert_holds(connection, TOPIC, partition, end);
 }
 
 fn stop(node: Node) {
@@ -96,7 +85,9 @@ fn a_flipped_bit_below_the_recovery_point_takes_that_partition_offline_and_cuts_
             assert!(told.contains(part), "{part:?} is not in\n{told}");
         }
         let mut connection = node.connect();
-        let answer = connection.produce(TOPIC, 0, -1, numbered(0)).unwrap();
+        let answer = connection
+            .produce(TOPIC, 0, -1, numbered(0, RECORD_BYTES))
+            .unwrap();
         assert_eq!(
             ErrorCode::from(answer.error_code),
             ErrorCode::KafkaStorageError
@@ -180,7 +171,9 @@ fn a_segment_that_is_gone_is_told() {
     let told = spec.logged();
     assert!(told.contains("the file is missing"), "{told}");
     let mut connection = node.connect();
-    let answer = connection.produce(TOPIC, 0, -1, numbered(0)).unwrap();
+    let answer = connection
+        .produce(TOPIC, 0, -1, numbered(0, RECORD_BYTES))
+        .unwrap();
     assert_eq!(
         ErrorCode::from(answer.error_code),
         ErrorCode::KafkaStorageError
@@ -215,14 +208,8 @@ fn indexes_are_never_evidence() {
         ("index.interval.bytes", "1024"),
     ];
     connection.make_topic(TOPIC, 1, &configs);
-    let identity = BatchIdentity::default();
-    let value = |number: i64| {
-        let mut value = format!("record {number} ").into_bytes();
-        value.resize(80_000, b'x');
-        value
-    };
     for offset in 0..RECORDS {
-        let sent = connection.must_produce(TOPIC, 0, batch(&[value(offset)], &identity));
+        let sent = connection.must_produce(TOPIC, 0, numbered(offset, 80_000));
         assert_eq!(sent, offset);
     }
     stop(node);

@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use milena_tests::image::{Mount, cannot_mount, make_ext4};
+use milena_tests::image::{Disk, Mount, can_mount};
+use milena_tests::numbered::{self, numbered};
 use milena_tests::process::{Node, Spec, left_cleanly};
-use milena_tests::raw::{Connection, batch};
+use milena_tests::raw::Connection;
 use milena_tests::wait;
 use protocol::ErrorCode;
-use protocol::records::BatchIdentity;
 
 const TOPIC: &str = "full";
 const PARTITIONS: i32 = 2;
@@ -22,12 +22,6 @@ const BALLAST: [&str; 2] = ["ballast-1", "ballast-2"];
 
 /// The number of records acknowledged in each partition, which are numbered from 0.
 type Acked = [i64; PARTITIONS as usize];
-
-fn numbered(number: i64, len: usize) -> bytes::Bytes {
-    let mut value = format!("record {number} ").into_bytes();
-    value.resize(len, b'x');
-    batch(&[value], &BatchIdentity::default())
-}
 
 /// Produces to both partitions in turn until one refuses.
 fn fill(connection: &mut Connection, acked: &mut Acked, len: usize) {
@@ -51,14 +45,7 @@ fn fill(connection: &mut Connection, acked: &mut Acked, len: usize) {
 
 fn assert_holds(connection: &mut Connection, acked: &Acked) {
     for (partition, acked) in (0..).zip(acked) {
-        let records = connection.read_all(TOPIC, partition).unwrap();
-        assert_eq!(records.len() as i64, *acked, "partition {partition}");
-        for (expected, record) in (0..).zip(&records) {
-            let start = format!("record {expected} ");
-            let value = record.value.as_deref().unwrap_or_default();
-            assert_eq!(record.offset, expected);
-            assert!(value.starts_with(start.as_bytes()), "offset {expected}");
-        }
+        numbered::assert_holds(connection, TOPIC, partition, *acked);
     }
 }
 
@@ -86,8 +73,8 @@ fn node_on(disk: &Path, folder: &Path) -> Node {
     node
 }
 
-fn a_full_disk_loses_nothing(disk: &Mount, folder: &Path) {
-    let mut node = node_on(disk.path(), folder);
+fn a_full_disk_loses_nothing(disk: &Path, folder: &Path) {
+    let mut node = node_on(disk, folder);
     let mut connection = node.connect();
     let mut acked = Acked::default();
     // Large ones first, then small ones into what is left.
@@ -108,7 +95,7 @@ fn a_full_disk_loses_nothing(disk: &Mount, folder: &Path) {
     println!("full at {acked:?} records; topics made then: {refused:?}");
     assert!(node.is_running());
 
-    fs::remove_file(disk.path().join(BALLAST[0])).unwrap();
+    fs::remove_file(disk.join(BALLAST[0])).unwrap();
     assert_recovers(&mut connection, &mut acked);
     assert_holds(&mut node.connect(), &acked);
     wait::until("a topic made again", || {
@@ -122,25 +109,18 @@ fn a_full_disk_loses_nothing(disk: &Mount, folder: &Path) {
     }
     let spec = node.spec().clone();
     node.kill();
-    let mut started = spec.spawn();
-    let outcome = wait::until("a start or a refusal on a full disk", || {
-        let ready = started
-            .http("/readyz")
-            .is_ok_and(|(status, _)| status == 200);
-        (ready || !started.is_running()).then_some(ready)
-    });
-    println!(
-        "a start on the full disk {}",
-        if outcome { "succeeds" } else { "is refused" }
-    );
-    if outcome {
-        assert_holds(&mut started.connect(), &acked);
-    } else {
-        let said = spec.logged();
-        assert!(said.contains("No space left"), "{said}");
+    match spec.try_start() {
+        Ok(started) => {
+            println!("a start on the full disk succeeds");
+            assert_holds(&mut started.connect(), &acked);
+            started.kill();
+        }
+        Err((_, said)) => {
+            println!("a start on the full disk is refused");
+            assert!(said.contains("No space left"), "{said}");
+        }
     }
-    started.kill();
-    fs::remove_file(disk.path().join(BALLAST[1])).unwrap();
+    fs::remove_file(disk.join(BALLAST[1])).unwrap();
     let node = spec.start();
     let mut connection = node.connect();
     assert_holds(&mut connection, &acked);
@@ -152,25 +132,20 @@ fn a_full_disk_loses_nothing(disk: &Mount, folder: &Path) {
 
 #[test]
 fn on_ext4() {
-    if let Some(reason) = cannot_mount() {
-        println!("SKIPPED: the full-disk test mounts an image, and {reason}");
+    if !can_mount() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let memory = Mount::memory(&folder.path().join("memory"), 2 * DISK_BYTES).unwrap();
-    let image = memory.path().join("image");
-    make_ext4(&image, DISK_BYTES).unwrap();
-    let disk = Mount::image(&image, &folder.path().join("disk")).unwrap();
-    a_full_disk_loses_nothing(&disk, folder.path());
+    let disk = Disk::new(folder.path(), DISK_BYTES, 2 * DISK_BYTES).unwrap();
+    a_full_disk_loses_nothing(&disk.path(), folder.path());
 }
 
 #[test]
 fn on_tmpfs() {
-    if let Some(reason) = cannot_mount() {
-        println!("SKIPPED: the full-disk test mounts a limited file system, and {reason}");
+    if !can_mount() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let disk = Mount::memory(&folder.path().join("disk"), DISK_BYTES).unwrap();
-    a_full_disk_loses_nothing(&disk, folder.path());
+    a_full_disk_loses_nothing(disk.path(), folder.path());
 }

@@ -1,24 +1,21 @@
 //! Clients that mean harm, or do not know better: their connections end with a reason that is
 //! logged, and everybody else goes on.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use milena_tests::admin::{fetch_request, produce_request};
 use milena_tests::process::{Node, Spec};
 use milena_tests::random::{Random, seed};
-use milena_tests::raw::{Connection, batch, version};
-use milena_tests::wait;
-use protocol::records::{BatchIdentity, CRC};
+use milena_tests::raw::{Connection, plain, version};
+use milena_tests::{skip, wait};
+use protocol::records::CRC;
 use protocol::{ApiKey, ErrorCode, RequestHeader, Writer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const TOPIC: &str = "quiet";
 const MIB: u64 = 1 << 20;
-
-fn plain<V: AsRef<[u8]>>(values: &[V]) -> bytes::Bytes {
-    batch(values, &BatchIdentity::default())
-}
 
 fn node_with_topic(folder: &tempfile::TempDir) -> Node {
     let node = Spec::new(folder.path()).start();
@@ -178,7 +175,8 @@ fn a_batch_that_lies_is_refused_and_its_connection_goes_on() {
         (
             "a length that is negative",
             with(8, &(-5_i32).to_be_bytes()),
-            ErrorCode::CorruptMessage,
+            // Kafka calls it corrupt, which has a producer send the same again.
+            ErrorCode::InvalidRecord,
         ),
         (
             "half a header",
@@ -195,8 +193,7 @@ fn a_batch_that_lies_is_refused_and_its_connection_goes_on() {
     for (what, records, expected) in cases {
         let answer = client.produce(TOPIC, 0, -1, records.into()).unwrap();
         let code = ErrorCode::from(answer.error_code);
-        let expected = [expected, ErrorCode::InvalidRecord];
-        assert!(expected.contains(&code), "{what}: {}", code.name());
+        assert_eq!(code, expected, "{what}");
     }
     let large = plain(&[vec![b'x'; 2 << 20]]);
     let answer = client.produce(TOPIC, 0, -1, large).unwrap();
@@ -302,26 +299,34 @@ fn a_client_that_reads_no_answers_holds_up_nobody() {
         assert_eq!(last.error_code, 0);
     }
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(10), "others waited {took:?}");
+    assert!(took < wait::PATIENCE, "others waited {took:?}");
     let grown = node.resident().saturating_sub(before);
     assert!(grown < 64 * MIB, "the node grew by {grown} bytes");
     // What was produced is there, heard or not.
     good.wait_for_offset(TOPIC, 0, 16 + 200 + 20);
 }
 
+/// Whether this process may have so many files open, its limit raised as far as it goes.
+fn may_open(files: usize) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).is_ok()
+        && limit.maximum.is_none_or(|most| most >= files as u64)
+}
+
 #[test]
 fn two_thousand_idle_connections_cost_little() {
     const IDLE: usize = 2000;
+    if !may_open(IDLE + 500) {
+        return skip("this process may not open so many sockets (ulimit -Hn)");
+    }
     let folder = tempfile::tempdir().unwrap();
     let node = node_with_topic(&folder);
     let before = node.resident();
-    let idle: io::Result<Vec<Connection>> = (0..IDLE)
-        .map(|_| Connection::open(node.spec().address()))
-        .collect();
-    let Ok(mut idle) = idle else {
-        println!("SKIPPED: this process may not open {IDLE} sockets");
-        return;
-    };
+    let mut idle: Vec<_> = (0..IDLE).map(|_| node.connect()).collect();
     node.connect().must_produce(TOPIC, 0, plain(&["fine"]));
     for client in &mut idle {
         client.offset(TOPIC, 0, -1).unwrap();
