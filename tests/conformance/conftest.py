@@ -3,12 +3,16 @@
 import itertools
 import os
 import secrets
+import signal
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import node
 from tools import Java, Kcat, advertised_apis, until
+
+# A run that is cut short ends its nodes and tools, as Ctrl-C does.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 counter = itertools.count()
 

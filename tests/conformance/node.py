@@ -12,6 +12,9 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# A node does not outlive the checks, also where they are killed.
+WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+
 
 def binary():
     """The `milena` to run, or None: MILENA, then the release build, then the debug build."""
@@ -23,11 +26,22 @@ def binary():
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports that nobody listens on, and none that the system gives to outgoing connections: those might be taken while
+    the node is down. Held until all are found."""
+    sockets = []
     try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
+        start = os.getpid() * 97 + time.monotonic_ns() // 1000
+        for step in range(20_000):
+            s = socket.socket()
+            try:
+                s.bind(("127.0.0.1", 10_000 + (start + step) % 20_000))
+            except OSError:
+                s.close()
+                continue
+            sockets.append(s)
+            if len(sockets) == count:
+                return [s.getsockname()[1] for s in sockets]
+        raise RuntimeError("no port between 10000 and 30000 is free")
     finally:
         for s in sockets:
             s.close()
@@ -51,7 +65,7 @@ class Node:
         settings = [word for k, v in self.config.items() for word in ("--set", f"{k}={v}")]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [milena, "serve", "--data", self.data, "--listen", self.bootstrap,
+                [*WITH_US, milena, "serve", "--data", self.data, "--listen", self.bootstrap,
                  "--http-listen", f"127.0.0.1:{self.http}", *settings],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + seconds

@@ -21,7 +21,8 @@ use crate::wait;
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("MILENA") {
-        Some(given) => given.into(),
+        // A relative one starts where cargo was called, which is not where it runs tests.
+        Some(given) => Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(given),
         None => build().unwrap_or_else(|reason| {
             panic!("no milena to test: {reason} (MILENA=path names one that is built)")
         }),

@@ -4,6 +4,7 @@ A test in the table that fails is reported with its reason and does not fail the
 `not run:` is not even started. A test in the table that passes is named, so that its line can go."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ KNOWN = dict(line.split("\t", 1) for line in (Path(__file__).parent / "known.tsv
 
 # What the broker of kafka-python's own fixtures is configured with, and its tests take for granted.
 CONFIG = {"broker.id": 0, "num.partitions": 4, "group.min.session.timeout.ms": 1000, "group.initial.rebalance.delay.ms": 0}
+
+# A run that is cut short ends its node, as Ctrl-C does.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 started = []
 
