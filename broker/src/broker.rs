@@ -1,7 +1,5 @@
-//! The broker: what it is made of, how it starts and stops, and the changes of the
-//! cluster that requests ask for.
+//! The broker: what it is made of, and how it starts and stops.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,18 +10,16 @@ use std::time::Duration;
 
 use coord::Session;
 use disk::{RealDisk, SyncPool};
-use protocol::ErrorCode;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api::Sessions;
 use crate::config::BrokerConfig;
-use crate::controller::{self, PlanError, TopicPlan, TopicWish};
 use crate::error::StartError;
 use crate::group::{GroupConfig, GroupCoordinator};
 use crate::log::LogError;
 use crate::metadata::{
-    self, Follower, Metadata, OFFSETS_TOPIC, Registration, Reign, Topic, View, WriteError,
+    self, Follower, Metadata, OFFSETS_TOPIC, Registration, Reign, View, WriteError,
 };
 use crate::metrics::Metrics;
 use crate::net::{self, Limits};
@@ -32,8 +28,6 @@ use crate::producer_ids::ProducerIds;
 use crate::storage::Storage;
 use crate::time::now_ms;
 
-/// How long a change of the cluster may take to be seen here once it is committed.
-const APPLIED_WITHIN: Duration = Duration::from_secs(10);
 /// How often partitions are looked after.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait before groups that could not be loaded are tried again.
@@ -79,10 +73,10 @@ pub(crate) struct Inner {
     pub(crate) fetch_sessions: Sessions,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
-    session: Session,
-    reign: Reign,
+    pub(crate) session: Session,
+    pub(crate) reign: Reign,
     /// Whose turn it is to lead a new topic's first partition.
-    turn: AtomicUsize,
+    pub(crate) turn: AtomicUsize,
 }
 
 impl Broker {
@@ -353,148 +347,6 @@ impl Inner {
         let clean = clean.into_inner() && (!at_once || self.storage.sync_everything());
         self.storage.close(&view, clean);
     }
-
-    /// Plans a topic without making it.
-    pub(crate) fn plan_topic(&self, wish: &TopicWish) -> Result<TopicPlan, PlanError> {
-        let view = self.view();
-        let brokers: Vec<i32> = view.brokers.keys().copied().collect();
-        controller::plan_topic(
-            wish,
-            view.topic_names(),
-            &brokers,
-            &self.config,
-            self.turn.load(Ordering::Relaxed),
-        )
-    }
-
-    /// Makes a topic and waits until it is served here.
-    pub(crate) async fn create_topic(&self, wish: &TopicWish) -> Result<Arc<Topic>, PlanError> {
-        let plan = self.plan_topic(wish)?;
-        self.turn.fetch_add(1, Ordering::Relaxed);
-        let created = metadata::create_topic(
-            &self.session,
-            self.reign,
-            &wish.name,
-            uuid::Uuid::new_v4(),
-            &plan.replicas,
-            &wish.overrides,
-        );
-        let zxid = created.await.map_err(|error| match error {
-            WriteError::Conflict => PlanError::new(
-                ErrorCode::TopicAlreadyExists,
-                format!("Topic '{}' already exists.", wish.name),
-            ),
-            other => failed(&other),
-        })?;
-        self.seen(zxid).await?;
-        self.view().topic(&wish.name).cloned().ok_or_else(|| {
-            PlanError::new(
-                ErrorCode::UnknownTopicOrPartition,
-                "The topic was deleted as soon as it was made.",
-            )
-        })
-    }
-
-    /// Makes a topic that somebody asked for, with the broker's defaults; a failure shows
-    /// in the answer as the topic's absence.
-    pub(crate) async fn auto_create(&self, name: &str) {
-        let mut wish = TopicWish {
-            name: name.to_owned(),
-            partitions: -1,
-            replication: -1,
-            ..TopicWish::default()
-        };
-        if name == OFFSETS_TOPIC {
-            wish.partitions = self.config.number("offsets.topic.num.partitions") as i32;
-            wish.replication = self.config.number("offsets.topic.replication.factor") as i16;
-            let segment = self
-                .config
-                .number("offsets.topic.segment.bytes")
-                .max(1 << 20);
-            wish.overrides = BTreeMap::from([
-                ("cleanup.policy".to_owned(), "compact".to_owned()),
-                ("compression.type".to_owned(), "producer".to_owned()),
-                ("segment.bytes".to_owned(), segment.to_string()),
-            ]);
-        }
-        match self.create_topic(&wish).await {
-            Ok(topic) => tracing::info!("created topic {}, as it was asked for", topic.name),
-            // Somebody else's request makes it; it is about to be in the view.
-            Err(error) if error.code == ErrorCode::TopicAlreadyExists => {
-                let there = |view: &View| view.topic(name).is_some();
-                self.metadata.until(there, APPLIED_WITHIN).await;
-            }
-            Err(error) => tracing::warn!("topic {name} could not be created: {error}"),
-        }
-    }
-
-    /// Deletes a topic and waits until it is served no more.
-    pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), PlanError> {
-        let unknown = || PlanError::from(ErrorCode::UnknownTopicOrPartition);
-        let id = self
-            .view()
-            .topic(name)
-            .map(|topic| topic.id)
-            .ok_or_else(unknown)?;
-        let zxid = metadata::delete_topic(&self.session, self.reign, name, id)
-            .await
-            .map_err(|error| match error {
-                WriteError::Missing => unknown(),
-                other => failed(&other),
-            })?;
-        self.seen(zxid).await
-    }
-
-    /// Gives a topic more partitions.
-    pub(crate) async fn add_partitions(
-        &self,
-        name: &str,
-        have: usize,
-        plan: &TopicPlan,
-    ) -> Result<(), PlanError> {
-        let added = &plan.replicas;
-        let added = metadata::add_partitions(&self.session, self.reign, name, have, added);
-        let zxid = added.await.map_err(|error| failed(&error))?;
-        self.seen(zxid).await
-    }
-
-    /// A topic's overrides and their version, newer than the view's if need be.
-    pub(crate) fn overrides(
-        &self,
-        name: &str,
-    ) -> Result<(BTreeMap<String, String>, i32), PlanError> {
-        metadata::overrides(&self.session, name).map_err(|error| failed(&error))
-    }
-
-    /// Replaces a topic's overrides if they are still at that version; false if they are not.
-    pub(crate) async fn set_overrides(
-        &self,
-        name: &str,
-        overrides: &BTreeMap<String, String>,
-        version: i32,
-    ) -> Result<bool, PlanError> {
-        let (session, reign) = (&self.session, self.reign);
-        match metadata::set_overrides(session, reign, name, overrides, version).await {
-            Ok(zxid) => self.seen(zxid).await.map(|()| true),
-            Err(WriteError::Conflict) => Ok(false),
-            Err(error) => Err(failed(&error)),
-        }
-    }
-
-    async fn seen(&self, zxid: u64) -> Result<(), PlanError> {
-        if self.metadata.at_least(zxid, APPLIED_WITHIN).await {
-            Ok(())
-        } else {
-            Err(PlanError::new(
-                ErrorCode::RequestTimedOut,
-                "The change is made, but this broker has not seen it yet.",
-            ))
-        }
-    }
-}
-
-fn failed(error: &WriteError) -> PlanError {
-    PlanError::new(ErrorCode::UnknownServerError, error.to_string())
 }
 
 /// The group coordinator's settings, from the broker's.
@@ -505,10 +357,7 @@ fn group_config(config: &BrokerConfig) -> GroupConfig {
         session_timeout_ms_min: int("group.min.session.timeout.ms"),
         session_timeout_ms_max: int("group.max.session.timeout.ms"),
         initial_rebalance_delay_ms: int("group.initial.rebalance.delay.ms"),
-        // Kafka's default is no limit at all, which is more than one group can grow to here.
-        group_members_max: defaults
-            .group_members_max
-            .min(config.number("group.max.size") as usize),
+        group_members_max: config.number("group.max.size") as usize,
         offset_metadata_max: config.number("offset.metadata.max.bytes") as usize,
         offsets_retention_ms: config.number("offsets.retention.minutes") * 60_000,
         offsets_retention_check_interval_ms: config.number("offsets.retention.check.interval.ms"),

@@ -1,8 +1,11 @@
-//! Why a broker does not start, as a sentence for whoever started it.
+//! Why a broker does not start, as a sentence for whoever started it; and why a request is
+//! refused, as an answer's fields.
 
 use std::io;
 use std::path::PathBuf;
 
+use protocol::ErrorCode;
+use protocol::records::BatchError;
 use thiserror::Error;
 
 /// What keeps a broker from starting.
@@ -38,4 +41,37 @@ pub enum StartError {
     Thread(io::Error),
     #[error("the coordination service: {0}")]
     Coord(String),
+}
+
+/// Why something that was asked for is not done.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub(crate) struct Refusal {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: String,
+    /// Index in the batch and reason, of the records to blame (KIP-467).
+    pub(crate) records: Vec<(i32, String)>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            records: Vec::new(),
+        }
+    }
+}
+
+/// In Kafka's own words for the error.
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code, code.message())
+    }
+}
+
+impl From<BatchError> for Refusal {
+    fn from(error: BatchError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
 }

@@ -8,6 +8,7 @@
 mod api;
 mod broker;
 mod checkpoints;
+mod cluster;
 pub mod config;
 mod controller;
 mod error;

@@ -21,7 +21,7 @@ use super::{Context, named_once, repeated, told};
 use crate::config::{
     BrokerConfig, Definition, Kind, TOPIC_KEYS, check_overrides, definition, in_force,
 };
-use crate::controller::PlanError;
+use crate::error::Refusal;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -71,7 +71,7 @@ pub(super) async fn describe(
 fn describe_one(
     context: &Context<'_>,
     resource: &DescribeConfigsResource,
-) -> Result<Vec<DescribeConfigsResourceResult>, PlanError> {
+) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
     let broker = context.broker;
     let mut configs = match resource.resource_type {
         TOPIC => {
@@ -260,12 +260,12 @@ struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    async fn apply(&self, context: &Context<'_>) -> Result<(), PlanError> {
+    async fn apply(&self, context: &Context<'_>) -> Result<(), Refusal> {
         match self.resource_type {
             TOPIC => {}
             BROKER => {
                 check_broker(context, self.name)?;
-                return Err(PlanError::new(
+                return Err(Refusal::new(
                     ErrorCode::InvalidRequest,
                     "A broker's configuration is fixed while it runs; change its file and restart it.",
                 ));
@@ -282,7 +282,7 @@ impl Wish<'_> {
                 return Ok(());
             }
         }
-        Err(PlanError::new(
+        Err(Refusal::new(
             ErrorCode::UnknownServerError,
             "The topic's configuration is being changed by too many at once.",
         ))
@@ -292,7 +292,7 @@ impl Wish<'_> {
         &self,
         broker: &BrokerConfig,
         before: BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, String>, PlanError> {
+    ) -> Result<BTreeMap<String, String>, Refusal> {
         let mut overrides = if self.from_nothing {
             BTreeMap::new()
         } else {
@@ -301,7 +301,7 @@ impl Wish<'_> {
         let mut seen = BTreeSet::new();
         for change in &self.changes {
             if !seen.insert(&change.name) {
-                return Err(PlanError::new(
+                return Err(Refusal::new(
                     ErrorCode::InvalidRequest,
                     format!("Error due to duplicate config keys: {}", change.name),
                 ));
@@ -309,7 +309,7 @@ impl Wish<'_> {
             apply_change(broker, &mut overrides, change)?;
         }
         check_overrides(&overrides)
-            .map_err(|error| PlanError::new(ErrorCode::InvalidConfig, error.to_string()))?;
+            .map_err(|error| Refusal::new(ErrorCode::InvalidConfig, error.to_string()))?;
         Ok(overrides)
     }
 }
@@ -318,14 +318,14 @@ fn apply_change(
     broker: &BrokerConfig,
     overrides: &mut BTreeMap<String, String>,
     change: &Change,
-) -> Result<(), PlanError> {
+) -> Result<(), Refusal> {
     let name = change.name.to_string();
     if change.config_operation == DELETE {
         overrides.remove(&name);
         return Ok(());
     }
     let value = change.value.as_ref().ok_or_else(|| {
-        PlanError::new(
+        Refusal::new(
             ErrorCode::InvalidRequest,
             format!("Null value not supported for : {name}"),
         )
@@ -336,7 +336,7 @@ fn apply_change(
         }
         operation @ (APPEND | SUBTRACT) => {
             if definition(&name).is_some_and(|key| key.kind != Kind::List) {
-                return Err(PlanError::new(
+                return Err(Refusal::new(
                     ErrorCode::InvalidConfig,
                     format!("Config value append is not allowed for config key: {name}"),
                 ));
@@ -357,7 +357,7 @@ fn apply_change(
             overrides.insert(name, joined);
         }
         other => {
-            return Err(PlanError::new(
+            return Err(Refusal::new(
                 ErrorCode::InvalidRequest,
                 format!("Unknown operation {other}"),
             ));
@@ -366,11 +366,11 @@ fn apply_change(
     Ok(())
 }
 
-fn check_broker(context: &Context<'_>, name: &str) -> Result<(), PlanError> {
+fn check_broker(context: &Context<'_>, name: &str) -> Result<(), Refusal> {
     if name.is_empty() || name.parse() == Ok(context.broker.id) {
         return Ok(());
     }
-    Err(PlanError::new(
+    Err(Refusal::new(
         ErrorCode::InvalidRequest,
         format!(
             "Unexpected broker id, expected {} or empty string, but received {name}",
@@ -379,12 +379,12 @@ fn check_broker(context: &Context<'_>, name: &str) -> Result<(), PlanError> {
     ))
 }
 
-fn unknown() -> PlanError {
-    PlanError::from(ErrorCode::UnknownTopicOrPartition)
+fn unknown() -> Refusal {
+    Refusal::from(ErrorCode::UnknownTopicOrPartition)
 }
 
-fn wrong_type(resource_type: i8) -> PlanError {
-    PlanError::new(
+fn wrong_type(resource_type: i8) -> Refusal {
+    Refusal::new(
         ErrorCode::InvalidRequest,
         format!("Resources of type {resource_type} have no configuration here."),
     )

@@ -26,7 +26,7 @@ use protocol::{
 };
 
 use crate::broker::Inner;
-use crate::controller::PlanError;
+use crate::error::Refusal;
 use crate::net::{Answer, Client};
 
 pub(crate) use fetch::Sessions;
@@ -133,7 +133,7 @@ async fn dispatch(context: &Context<'_>, body: &mut Reader) -> Result<Answer, De
 }
 
 /// What an answer says of a change.
-fn told(result: Result<(), PlanError>) -> (i16, Option<Str>) {
+fn told(result: Result<(), Refusal>) -> (i16, Option<Str>) {
     match result {
         Ok(()) => (ErrorCode::None.code(), None),
         Err(error) => (error.code.code(), Some(error.message.into())),
@@ -157,8 +157,8 @@ fn named_once<T, K: Ord>(mut all: Vec<T>, name: impl Fn(&T) -> K) -> (Vec<T>, BT
 }
 
 /// The refusal of what was named more than once.
-fn repeated(message: &str) -> PlanError {
-    PlanError::new(ErrorCode::InvalidRequest, message)
+fn repeated(message: &str) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, message)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use protocol::api::create_partitions::{
 };
 
 use super::{Context, named_once, repeated, told};
-use crate::controller::{self, PlanError};
+use crate::controller;
+use crate::error::Refusal;
 
 pub(super) async fn create(
     context: &Context<'_>,
@@ -38,14 +39,14 @@ async fn create_one(
     context: &Context<'_>,
     asked: &CreatePartitionsTopic,
     validate_only: bool,
-) -> Result<(), PlanError> {
+) -> Result<(), Refusal> {
     let view = context.broker.view();
     let topic = view
         .topic(&asked.name)
-        .ok_or_else(|| PlanError::from(ErrorCode::UnknownTopicOrPartition))?;
+        .ok_or_else(|| Refusal::from(ErrorCode::UnknownTopicOrPartition))?;
     if topic.internal() {
         // A group's partition follows from their number, so that must never change.
-        return Err(PlanError::new(
+        return Err(Refusal::new(
             ErrorCode::InvalidTopicException,
             format!("The number of partitions of {} is fixed.", topic.name),
         ));

@@ -15,9 +15,10 @@ use protocol::{ApiKey, ErrorCode, Str, encode_response};
 use tokio::time::Instant;
 
 use super::Context;
+use crate::error::Refusal;
 use crate::metadata::{PartitionInfo, Topic};
 use crate::net::{Answer, Outgoing};
-use crate::partition::{self, Acks, Placed, Refusal, Waiter};
+use crate::partition::{self, Acks, Placed, Waiter};
 use crate::time::now_ms;
 
 pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> Answer {
@@ -118,7 +119,7 @@ impl Append<'_> {
             } else {
                 ErrorCode::UnknownTopicOrPartition
             };
-            return Err(Refusal::new(code, code.message()));
+            return Err(code.into());
         };
         if topic.internal() {
             return Err(Refusal::new(
@@ -126,21 +127,7 @@ impl Append<'_> {
                 format!("Cannot append to internal topic {}", topic.name),
             ));
         }
-        let partition = topic.partition(index).ok_or_else(|| {
-            Refusal::new(
-                ErrorCode::UnknownTopicOrPartition,
-                ErrorCode::UnknownTopicOrPartition.message(),
-            )
-        })?;
-        let PartitionInfo {
-            local: Some(log), ..
-        } = partition
-        else {
-            return Err(Refusal::new(
-                ErrorCode::NotLeaderOrFollower,
-                ErrorCode::NotLeaderOrFollower.message(),
-            ));
-        };
+        let (log, _) = topic.led_here(index, -1)?;
         let records = records.unwrap_or_default();
         let version = self.context.version();
         let batch = partition::check(&records, version, &topic.config, self.now)?;

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::{Context, named_once, repeated, told};
 use crate::config::{TOPIC_KEYS, in_force};
-use crate::controller::{PlanError, TopicPlan, TopicWish};
+use crate::controller::{TopicPlan, TopicWish};
+use crate::error::Refusal;
 use crate::metadata::{OFFSETS_TOPIC, Topic};
 
 const TWICE: &str = "Duplicate topic name.";
@@ -39,7 +40,7 @@ pub(super) async fn create(
                 format!("One request may name {CREATED_MAX} topics; ask again for this one.");
             refused(
                 topic.name,
-                PlanError::new(ErrorCode::PolicyViolation, message),
+                Refusal::new(ErrorCode::PolicyViolation, message),
             )
         });
     }
@@ -49,7 +50,7 @@ pub(super) async fn create(
     }
 }
 
-fn refused(name: Str, error: PlanError) -> CreatableTopicResult {
+fn refused(name: Str, error: Refusal) -> CreatableTopicResult {
     let (error_code, error_message) = told(Err(error));
     CreatableTopicResult {
         name,
@@ -82,11 +83,11 @@ async fn create_one(
     }
 }
 
-fn wish(asked: &CreatableTopic) -> Result<TopicWish, PlanError> {
+fn wish(asked: &CreatableTopic) -> Result<TopicWish, Refusal> {
     let mut overrides = BTreeMap::new();
     for config in &asked.configs {
         let value = config.value.as_ref().ok_or_else(|| {
-            PlanError::new(
+            Refusal::new(
                 ErrorCode::InvalidConfig,
                 format!(
                     "Null value not supported for topic configs: {}",
@@ -190,7 +191,7 @@ pub(super) async fn delete(
                 match found.map(|found| Str::from(&*found.name)) {
                     Some(name) => delete_by_name(context, name).await,
                     None => {
-                        let unknown = PlanError::from(ErrorCode::UnknownTopicId);
+                        let unknown = Refusal::from(ErrorCode::UnknownTopicId);
                         deleted(None, topic.topic_id, Err(unknown))
                     }
                 }
@@ -208,13 +209,13 @@ async fn delete_by_name(context: &Context<'_>, name: Str) -> DeletableTopicResul
     let id = broker.view().topic(&name).map(|topic| topic.id);
     let result = if !broker.config.flag("delete.topic.enable") {
         // Clients of versions 1 and 2 do not know the right code.
-        Err(PlanError::from(if context.version() < 3 {
+        Err(Refusal::from(if context.version() < 3 {
             ErrorCode::InvalidRequest
         } else {
             ErrorCode::TopicDeletionDisabled
         }))
     } else if &*name == OFFSETS_TOPIC {
-        Err(PlanError::new(
+        Err(Refusal::new(
             ErrorCode::InvalidTopicException,
             format!("{OFFSETS_TOPIC} holds the offsets of all groups and cannot be deleted."),
         ))
@@ -224,11 +225,7 @@ async fn delete_by_name(context: &Context<'_>, name: Str) -> DeletableTopicResul
     deleted(Some(name), id.unwrap_or_default(), result)
 }
 
-fn deleted(
-    name: Option<Str>,
-    topic_id: Uuid,
-    result: Result<(), PlanError>,
-) -> DeletableTopicResult {
+fn deleted(name: Option<Str>, topic_id: Uuid, result: Result<(), Refusal>) -> DeletableTopicResult {
     let (error_code, error_message) = told(result);
     DeletableTopicResult {
         name,

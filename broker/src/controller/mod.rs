@@ -3,4 +3,4 @@
 
 mod plan;
 
-pub(crate) use plan::{PlanError, TopicPlan, TopicWish, check_name, plan_partitions, plan_topic};
+pub(crate) use plan::{TopicPlan, TopicWish, check_name, plan_partitions, plan_topic};

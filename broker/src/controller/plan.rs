@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::error::Refusal;
 use protocol::ErrorCode;
-use thiserror::Error;
 
 use crate::config::{BrokerConfig, check_overrides};
 
@@ -30,32 +30,8 @@ pub(crate) struct TopicPlan {
     pub(crate) replicas: Vec<Vec<i32>>,
 }
 
-/// Why a topic cannot be as wished.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{message}")]
-pub(crate) struct PlanError {
-    pub(crate) code: ErrorCode,
-    pub(crate) message: String,
-}
-
-impl PlanError {
-    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
-    }
-}
-
-/// The error in Kafka's own words for it.
-impl From<ErrorCode> for PlanError {
-    fn from(code: ErrorCode) -> Self {
-        Self::new(code, code.message())
-    }
-}
-
 /// Judges a topic's name by itself.
-pub(crate) fn check_name(name: &str) -> Result<(), PlanError> {
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let message = if name.is_empty() {
         "the empty string is not allowed".to_owned()
@@ -70,7 +46,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), PlanError> {
     } else {
         return Ok(());
     };
-    Err(PlanError::new(
+    Err(Refusal::new(
         ErrorCode::InvalidTopicException,
         format!("Topic name is invalid: {message}"),
     ))
@@ -84,29 +60,29 @@ pub(crate) fn plan_topic<'a>(
     brokers: &[i32],
     config: &BrokerConfig,
     turn: usize,
-) -> Result<TopicPlan, PlanError> {
+) -> Result<TopicPlan, Refusal> {
     check_name(&wish.name)?;
     // Metrics of old mix '.' and '_' up, so Kafka refuses names that differ in these alone.
     let folded = wish.name.replace('.', "_");
     for name in existing {
         if name == wish.name {
-            return Err(PlanError::new(
+            return Err(Refusal::new(
                 ErrorCode::TopicAlreadyExists,
                 format!("Topic '{name}' already exists."),
             ));
         }
         if name.replace('.', "_") == folded {
-            return Err(PlanError::new(
+            return Err(Refusal::new(
                 ErrorCode::InvalidTopicException,
                 format!("Topic '{}' collides with existing topic: {name}", wish.name),
             ));
         }
     }
     check_overrides(&wish.overrides)
-        .map_err(|error| PlanError::new(ErrorCode::InvalidConfig, error.to_string()))?;
+        .map_err(|error| Refusal::new(ErrorCode::InvalidConfig, error.to_string()))?;
     if !wish.assignment.is_empty() {
         if wish.partitions != -1 || wish.replication != -1 {
-            return Err(PlanError::new(
+            return Err(Refusal::new(
                 ErrorCode::InvalidRequest,
                 "A manual partition assignment was specified, but numPartitions or replicationFactor was not set to -1.",
             ));
@@ -117,7 +93,7 @@ pub(crate) fn plan_topic<'a>(
         -1 => config.number("num.partitions") as i32,
         count if (1..=PARTITIONS_MAX).contains(&count) => count,
         count if count > PARTITIONS_MAX => {
-            return Err(PlanError::new(
+            return Err(Refusal::new(
                 ErrorCode::InvalidPartitions,
                 format!(
                     "{count} partitions are more than the {PARTITIONS_MAX} that a topic may have."
@@ -125,7 +101,7 @@ pub(crate) fn plan_topic<'a>(
             ));
         }
         _ => {
-            return Err(PlanError::new(
+            return Err(Refusal::new(
                 ErrorCode::InvalidPartitions,
                 "Number of partitions was set to an invalid non-positive value.",
             ));
@@ -135,7 +111,7 @@ pub(crate) fn plan_topic<'a>(
         -1 => config.number("default.replication.factor") as usize,
         factor if factor > 0 => factor as usize,
         _ => {
-            return Err(PlanError::new(
+            return Err(Refusal::new(
                 ErrorCode::InvalidReplicationFactor,
                 "Replication factor must be larger than 0, or -1 to use the default value.",
             ));
@@ -152,10 +128,10 @@ pub(crate) fn plan_partitions(
     want: i32,
     assignment: Option<&[Vec<i32>]>,
     brokers: &[i32],
-) -> Result<TopicPlan, PlanError> {
+) -> Result<TopicPlan, Refusal> {
     let count = have.len() as i32;
     if want < count {
-        return Err(PlanError::new(
+        return Err(Refusal::new(
             ErrorCode::InvalidPartitions,
             format!(
                 "The topic currently has {count} partition(s); {want} would not be an increase."
@@ -163,13 +139,13 @@ pub(crate) fn plan_partitions(
         ));
     }
     if want == count {
-        return Err(PlanError::new(
+        return Err(Refusal::new(
             ErrorCode::InvalidPartitions,
             format!("Topic already has {count} partition(s)."),
         ));
     }
     if want > PARTITIONS_MAX {
-        return Err(PlanError::new(
+        return Err(Refusal::new(
             ErrorCode::InvalidPartitions,
             format!("{want} partitions are more than the {PARTITIONS_MAX} that a topic may have."),
         ));
@@ -177,7 +153,7 @@ pub(crate) fn plan_partitions(
     let added = (want - count) as usize;
     if let Some(assignment) = assignment {
         if assignment.len() != added {
-            return Err(PlanError::new(
+            return Err(Refusal::new(
                 ErrorCode::InvalidReplicaAssignment,
                 format!(
                     "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
@@ -208,10 +184,10 @@ fn spread(
     replication: usize,
     brokers: &[i32],
     turn: usize,
-) -> Result<Vec<Vec<i32>>, PlanError> {
+) -> Result<Vec<Vec<i32>>, Refusal> {
     let alive = brokers.len();
     if replication > alive {
-        return Err(PlanError::new(
+        return Err(Refusal::new(
             ErrorCode::InvalidReplicationFactor,
             format!(
                 "Unable to replicate the partition {replication} time(s): The target replication factor of {replication} cannot be reached because only {alive} broker(s) are registered."
@@ -232,8 +208,8 @@ fn spread(
         .collect())
 }
 
-fn assigned(assignment: &BTreeMap<i32, Vec<i32>>, brokers: &[i32]) -> Result<TopicPlan, PlanError> {
-    let wrong = |message: String| Err(PlanError::new(ErrorCode::InvalidReplicaAssignment, message));
+fn assigned(assignment: &BTreeMap<i32, Vec<i32>>, brokers: &[i32]) -> Result<TopicPlan, Refusal> {
+    let wrong = |message: String| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
     let mut replicas: Vec<Vec<i32>> = Vec::with_capacity(assignment.len());
     for (expected, (&index, on)) in (0..).zip(assignment) {
         if index != expected {

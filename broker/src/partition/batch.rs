@@ -5,12 +5,12 @@
 use bytes::Bytes;
 use protocol::error::ErrorCode;
 use protocol::records::{
-    self, BatchBuilder, BatchError, BatchIdentity, BatchView, Compression, HEADER_LEN,
-    TimestampType, check_batch, set_append_time, set_base_offset, set_leader_epoch,
-    set_max_timestamp,
+    self, BatchBuilder, BatchIdentity, BatchView, Compression, HEADER_LEN, TimestampType,
+    check_batch, set_append_time, set_base_offset, set_leader_epoch, set_max_timestamp,
 };
 
 use crate::config::{StoredCompression, TopicConfig};
+use crate::error::Refusal;
 use crate::log::BatchHeader;
 
 /// The most that a batch may hold uncompressed, in bytes. The walk over it is streamed, so
@@ -63,31 +63,6 @@ impl CheckedBatch {
         let mut head = self.head;
         set_base_offset(&mut head, 0);
         BatchHeader::parse(&head).map_err(|reason| Refusal::new(ErrorCode::InvalidRecord, reason))
-    }
-}
-
-/// Why a batch was refused, as the answer's fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) code: ErrorCode,
-    pub(crate) message: String,
-    /// Index in the batch and reason, of the records to blame (KIP-467).
-    pub(crate) records: Vec<(i32, String)>,
-}
-
-impl Refusal {
-    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            records: Vec::new(),
-        }
-    }
-}
-
-impl From<BatchError> for Refusal {
-    fn from(error: BatchError) -> Self {
-        Self::new(error.code(), error.to_string())
     }
 }
 

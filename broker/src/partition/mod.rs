@@ -22,12 +22,13 @@ use protocol::error::ErrorCode;
 use uuid::Uuid;
 
 pub(crate) use acks::Acks;
-pub(crate) use batch::{CheckedBatch, Refusal, check};
+pub(crate) use batch::{CheckedBatch, check};
 pub(crate) use fetch_wait::FetchWait;
 pub(crate) use state::{Online, Replicas};
 
 use crate::checkpoints::Checkpoint;
 use crate::config::TopicConfig;
+use crate::error::Refusal;
 use crate::log::{LogError, LogSlice, Sequence};
 use crate::storage::Storage;
 use state::State;

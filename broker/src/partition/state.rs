@@ -9,10 +9,10 @@ use protocol::error::ErrorCode;
 
 use super::Waiter;
 use super::acks::Acks;
-use super::batch::Refusal;
 use super::fetch_wait::FetchWaiters;
 use crate::checkpoints::Checkpoint;
 use crate::config::TopicConfig;
+use crate::error::Refusal;
 use crate::log::Log;
 
 /// The log of a partition in service.
