@@ -1,9 +1,11 @@
 //! The accumulator against tables and against a model of a broker's sequence checks.
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
-use crate::metadata::Partition;
+use crate::ProducerRecord;
+use crate::metadata::{Partition, Topic};
 
 const BROKER: i32 = 1;
 
