@@ -3,20 +3,23 @@
 //! Blocking; [`ship`](super::ship) calls it between its waits. `scan` brings the set of files up to date,
 //! `read` takes a batch of lines, `shipped` moves the places that a checkpoint holds.
 
+mod batch;
+mod read;
+
+pub use batch::{Batch, Counts, Marks};
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use glob::MatchOptions;
 
 use super::followed::{Followed, unix_s};
 use super::look::{Look, id_of, modified_ns, open_file};
 use super::place::Place;
-use super::reader::{Buffer, Read, end_of, holds_all_before, with_head};
+use super::reader::{Buffer, end_of, holds_all_before, with_head};
 use super::scan::{Change, Key, Known, Seen, Sight, changes};
-use super::sink::Line;
 use super::{Begin, FileId, Saved, Settings};
 
 /// A file that no longer exists and was never seen in this run is forgotten after a week.
@@ -25,51 +28,6 @@ const FORGET_S: i64 = 7 * 24 * 3600;
 /// How long, and of how many, it is remembered that a file was written anew: a copy may still be found.
 const ENDED_FOR: Duration = Duration::from_secs(60);
 const ENDED: usize = 1000;
-
-/// Lines, and where their files will be once these are shipped.
-#[derive(Debug, Default)]
-pub struct Batch {
-    pub lines: Vec<Line>,
-    pub marks: Marks,
-}
-
-/// What [`Follower::shipped`] needs to know of a batch.
-#[derive(Debug, Default)]
-pub struct Marks {
-    places: BTreeMap<Key, Place>,
-    lines: u64,
-    bytes: u64,
-    cut: u64,
-}
-
-impl Batch {
-    /// Lines that come from no file, so that no checkpoint tells of them.
-    pub fn of_no_file(lines: Vec<Line>) -> Self {
-        let marks = Marks {
-            places: BTreeMap::new(),
-            lines: lines.len() as u64,
-            bytes: lines.iter().map(|line| line.value.len() as u64).sum(),
-            cut: lines.iter().filter(|line| line.cut).count() as u64,
-        };
-        Self { lines, marks }
-    }
-
-    /// Nothing in it: no lines, and no place that moved.
-    pub fn is_empty(&self) -> bool {
-        self.marks.places.is_empty()
-    }
-}
-
-/// What was counted, for the closing line and for tests.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    pub lines: u64,
-    pub bytes: u64,
-    /// Lines over the limit, of which only the beginning was shipped.
-    pub cut: u64,
-    /// Files that were truncated or written anew.
-    pub rewritten: u64,
-}
 
 #[derive(Debug)]
 pub struct Follower {
@@ -411,104 +369,6 @@ impl Follower {
         self.changed |= before != self.files.len();
     }
 
-    /// Takes a batch of lines, going round the files so that a busy one does not starve the others.
-    pub fn read(&mut self, now: Instant) -> Batch {
-        let mut batch = Batch::default();
-        let mut bytes = 0;
-        let keys: Vec<Key> = self
-            .files
-            .range(self.turn..)
-            .chain(self.files.range(..self.turn))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in keys {
-            if bytes >= self.settings.batch_bytes || batch.lines.len() >= self.settings.batch_lines
-            {
-                self.turn = key;
-                return batch;
-            }
-            bytes += self.read_one(key, now, &mut batch);
-        }
-        batch
-    }
-
-    fn read_one(&mut self, key: Key, now: Instant, batch: &mut Batch) -> usize {
-        let Some(f) = self.files.get_mut(&key) else {
-            return 0;
-        };
-        let Some(file) = f.file.as_ref().filter(|_| !f.rewritten) else {
-            return 0;
-        };
-        let meta = match file.metadata() {
-            Ok(meta) => meta,
-            Err(error) => {
-                self.failed(key, &error);
-                return 0;
-            }
-        };
-        let state = (meta.len(), modified_ns(&meta));
-        // An unfinished line becomes one when nobody is left to finish it.
-        let last = self.settings.once
-            || (!f.growing && now.duration_since(f.active) >= self.settings.drain);
-        if f.quiet == Some(state) && !(last && state.0 > f.read.position) {
-            return 0;
-        }
-        let before = f.read.position;
-        let room = self.settings.batch_lines - batch.lines.len();
-        match self.buffer.read(file, &mut f.read, room, last) {
-            Ok(Read::Rewritten) => {
-                f.rewritten = true;
-                0
-            }
-            Ok(Read::Lines(lines)) if lines.is_empty() && f.read.position == before => {
-                (f.at_end, f.modified_ns) = (true, state.1);
-                // A file changed this very moment may change again within the clock's step.
-                f.quiet = settled(state.1).then_some(state);
-                0
-            }
-            Ok(Read::Lines(lines)) => {
-                (f.active, f.quiet, f.at_end) = (now, None, false);
-                f.modified_ns = state.1;
-                batch.marks.places.insert(key, f.read);
-                let mut bytes = 0;
-                for (value, cut) in lines {
-                    if cut {
-                        tracing::warn!(
-                            "{}: a line before byte {} is longer than {} bytes; only its beginning is shipped",
-                            f.path.display(),
-                            f.read.position,
-                            self.settings.line_limit
-                        );
-                        batch.marks.cut += 1;
-                    }
-                    bytes += value.len();
-                    batch.lines.push(Line {
-                        path: Arc::clone(&f.name),
-                        value,
-                        cut,
-                    });
-                }
-                batch.marks.lines = batch.lines.len() as u64;
-                batch.marks.bytes += bytes as u64;
-                bytes
-            }
-            Err(error) => {
-                self.failed(key, &error);
-                0
-            }
-        }
-    }
-
-    /// A file cannot be read through its handle: another may do better, while a name leads to it.
-    fn failed(&mut self, key: Key, error: &std::io::Error) {
-        if let Some(f) = self.files.get_mut(&key) {
-            self.look.troubles.tell(&f.path, error);
-            if f.named {
-                f.file = None;
-            }
-        }
-    }
-
     /// Whether a read met what only a look can make sense of.
     pub fn wants_look(&self) -> bool {
         self.files.values().any(|f| f.rewritten)
@@ -561,12 +421,4 @@ impl Follower {
         self.counts.cut += batch.cut;
         self.changed = true;
     }
-}
-
-/// Whether the modification time lies far enough back that a later write would change it.
-fn settled(modified_ns: i128) -> bool {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i128::try_from(now.as_nanos()).unwrap_or(i128::MAX) - modified_ns > 20_000_000
 }
