@@ -20,6 +20,32 @@ use super::output::{Output, json_lines, line};
 use crate::stage::pipeline::{Pipeline, Recent, Tally};
 use crate::stage::plan::{Chain, OnError, Plan};
 
+/// The flags of one stage, which a chain's file has instead.
+const PLAN: [&str; 22] = [
+    "from",
+    "to",
+    "group",
+    "filter",
+    "map",
+    "key",
+    "exec",
+    "exec_timeout",
+    "dedupe",
+    "dedupe_keep",
+    "dedupe_for",
+    "window",
+    "count",
+    "grace",
+    "idle",
+    "time",
+    "late_to",
+    "max_keys",
+    "input",
+    "raw",
+    "data",
+    "on_error",
+];
+
 /// Process a topic into another: filter, map, key, a program, dedupe, counts over windows, in this order
 ///
 /// At least once: an input counts as done when all that it led to is written. Dedupe and windows learn from
@@ -27,10 +53,13 @@ use crate::stage::plan::{Chain, OnError, Plan};
 ///
 /// In jq expressions `.` is the value; $key, $topic, $partition, $offset, $timestamp and $headers are the
 /// rest of the record.
+///
+/// A restart with a window counts duplicates of before it once more; and of several members of one group each
+/// dedupes and counts for itself, so that the input has to be partitioned by what is compared or counted.
 #[derive(Debug, Args)]
 pub struct StageCommand {
     /// Run all stages of this TOML file together; each [[stage]] has the names of these flags
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = PLAN)]
     chain: Option<PathBuf>,
     /// Stop at what is the end now; the stages of a chain one after the other
     #[arg(short = 'e', long)]

@@ -232,6 +232,11 @@ pub fn to_value(value: &Val, raw: bool) -> Bytes {
     }
 }
 
+/// Whether `value` is null.
+pub fn is_null(value: &Val) -> bool {
+    matches!(value, Val::Null)
+}
+
 /// What a record gets as its key: strings as they are, everything else as JSON; none for null.
 pub fn to_key(value: &Val) -> Option<Bytes> {
     (!matches!(value, Val::Null)).then(|| to_value(value, true))

@@ -11,7 +11,9 @@ use client::{ConsumerRecord, TopicPartition};
 
 use super::dedupe::Seen;
 use super::exec::{Exec, ExecError};
-use super::jq::{Around, Expression, Input, JqError, is_true, to_key, to_time_ms, to_value};
+use super::jq::{
+    Around, Expression, Input, JqError, is_null, is_true, to_key, to_time_ms, to_value,
+};
 use super::window::{Added, Count, Shape, Windows};
 
 /// What a stage put out last, in an earlier run: from it the step learns what it has done already, so that
@@ -195,7 +197,9 @@ impl<R: Recent> Pipeline<R> {
                 })?;
             }
             if p.map.is_some() {
-                made.value = Some(to_value(&value, p.raw));
+                // A tombstone that stays null is one still.
+                let is_tombstone = record.value.is_none() && is_null(&value);
+                made.value = (!is_tombstone).then(|| to_value(&value, p.raw));
             }
             out.push(made);
         }
@@ -227,7 +231,8 @@ impl<R: Recent> Pipeline<R> {
             (None, None) => return Ok(()),
         };
         let input = self.parts.output();
-        let (windows, dedupe) = (&mut self.windows, &mut self.parts.dedupe);
+        let (windows, dedupe) = (&mut self.windows, &self.parts.dedupe);
+        let mut before = Vec::new();
         let mut learn = |record: ConsumerRecord| {
             if let Some(windows) = windows {
                 if let Some(start) = start_of(&record) {
@@ -244,11 +249,19 @@ impl<R: Recent> Pipeline<R> {
             if let Some(dedupe) = dedupe
                 && let Ok(identity) = dedupe.identity(input, &made, &record)
             {
-                dedupe.seen.is_new(&identity, made.time_ms);
+                before.push((made.time_ms, Bytes::copy_from_slice(&identity)));
             }
         };
         let learned = self.recent.recent(n, &mut learn).await;
-        learned.map_err(StepError::Fatal)
+        learned.map_err(StepError::Fatal)?;
+        // Partition after partition, those read first would be forgotten for the last.
+        before.sort_by_key(|(time_ms, _)| *time_ms);
+        if let Some(dedupe) = &mut self.parts.dedupe {
+            for (time_ms, identity) in &before {
+                dedupe.seen.is_new(identity, *time_ms);
+            }
+        }
+        Ok(())
     }
 
     /// Records that come again after a restart are in the count already; those that come late are not, and

@@ -234,3 +234,20 @@ async fn counts_come_when_windows_close_and_survive_a_crash() {
     assert_eq!(out.take().len(), 1);
     assert_eq!(again.holds(&tp), None);
 }
+
+#[tokio::test]
+async fn a_tombstone_that_stays_null_is_one_still() {
+    let mut p = pipeline(Parts {
+        map: jq("."),
+        ..Parts::default()
+    });
+    let tombstone = ConsumerRecord {
+        value: None,
+        ..record(b"k", b"")
+    };
+    assert_eq!(apply(&mut p, &tombstone).await.unwrap(), ["k=-"]);
+    assert_eq!(
+        apply(&mut p, &record(b"k", b"null")).await.unwrap(),
+        ["k=null"]
+    );
+}
