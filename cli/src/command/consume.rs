@@ -221,7 +221,13 @@ impl Consume {
                 break;
             }
             if committed.elapsed() >= COMMIT {
-                consumer.commit_offsets(&printer.printed).await?;
+                match consumer.commit_offsets(&printer.printed).await {
+                    // It may be done the next time, or by whoever has the partitions now.
+                    Err(error) if error.retriable() => {
+                        tracing::warn!("the offsets were not committed: {error}");
+                    }
+                    done => done?,
+                }
                 committed = Instant::now();
             }
             let event = tokio::select! {

@@ -213,19 +213,24 @@ fn describe_json(group: &GroupDescription, progress: &[Progress]) -> Value {
         "coordinator": group.coordinator,
         "members": group.members.iter().map(member).collect::<Vec<_>>(),
         "offsets": progress.iter().map(offset).collect::<Vec<_>>(),
-        "lag": progress.iter().filter_map(Progress::lag).sum::<i64>(),
+        "lag": all_lag(progress),
     })
 }
 
+/// None where a partition has no committed offset: what the group has to read of it is not known.
+fn all_lag(progress: &[Progress]) -> Option<i64> {
+    progress.iter().map(Progress::lag).sum()
+}
+
 fn describe_text(group: &GroupDescription, progress: &[Progress]) -> anyhow::Result<()> {
+    let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     line(format_args!(
         "group {}: {}, members {}, lag {}",
         group.group,
         group.state,
         group.members.len(),
-        progress.iter().filter_map(Progress::lag).sum::<i64>()
+        number(all_lag(progress))
     ))?;
-    let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let rows = progress.iter().map(|p| {
         vec![
             p.partition.topic.to_string(),

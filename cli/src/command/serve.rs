@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use node::config::{KAFKA_PREFIX, Loaded, load};
 use node::logging;
@@ -98,9 +98,16 @@ impl Settings {
 
     /// These over the process's variables and the file.
     pub fn load(self, file: Option<PathBuf>) -> anyhow::Result<Loaded> {
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let mut variables = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => variables.push((name, value)),
+                (Ok(name), Err(_)) if name.starts_with("MILENA_") => {
+                    bail!("the variable {name} is not UTF-8; give the setting by its flag")
+                }
+                _ => {}
+            }
+        }
         Ok(load(file.as_deref(), variables, self.given())?)
     }
 }
