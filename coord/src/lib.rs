@@ -12,6 +12,7 @@
 
 mod error;
 mod handle;
+mod listener;
 mod service;
 mod session;
 mod storage;
