@@ -13,8 +13,9 @@ use parking_lot::{Condvar, Mutex};
 
 /// Work for a [`SyncPool`].
 pub trait SyncJob: Send + Sync + 'static {
-    /// Does the work; runs on a thread of the pool and may block.
-    fn run(&self);
+    /// Does the work; runs on a thread of the pool and may block. True to be queued again, behind
+    /// what waits by now.
+    fn run(&self) -> bool;
 }
 
 #[derive(Default)]
@@ -60,7 +61,7 @@ impl SyncPool {
         let mut queue = self.shared.queue.lock();
         if queue.stopping {
             drop(queue);
-            job.run();
+            while job.run() {}
             return;
         }
         queue.jobs.push_back(job);
@@ -121,7 +122,10 @@ fn work(shared: &Shared) {
                 queue.idle -= 1;
             }
         };
-        job.run();
+        if job.run() {
+            // This thread is free for it: none is woken.
+            shared.queue.lock().jobs.push_back(job);
+        }
     }
 }
 
@@ -134,8 +138,8 @@ mod tests {
     fn every_job_runs_also_those_queued_at_the_stop() {
         struct Count(AtomicUsize);
         impl SyncJob for Count {
-            fn run(&self) {
-                self.0.fetch_add(1, Ordering::SeqCst);
+            fn run(&self) -> bool {
+                self.0.fetch_add(1, Ordering::SeqCst) % 10 == 3
             }
         }
         let pool = SyncPool::start("sync", 2).expect("threads");
@@ -145,6 +149,7 @@ mod tests {
         }
         pool.stop();
         pool.submit(Arc::clone(&job) as Arc<dyn SyncJob>);
-        assert_eq!(job.0.load(Ordering::SeqCst), 1001);
+        // A tenth of the runs asks for another.
+        assert_eq!(job.0.load(Ordering::SeqCst), 1112);
     }
 }

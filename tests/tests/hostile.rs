@@ -10,6 +10,7 @@ use milena_tests::process::{Node, Spec};
 use milena_tests::random::{Random, seed};
 use milena_tests::raw::{Connection, plain, version};
 use milena_tests::{skip, wait};
+use protocol::api::produce::ProduceRequest;
 use protocol::records::CRC;
 use protocol::{ApiKey, ErrorCode, RequestHeader, Writer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -260,6 +261,24 @@ fn whole_requests_that_wait_behind_a_long_poll_are_held_within_the_budget() {
     let resident = node.resident();
     assert!(resident < 420 * MIB, "{resident} bytes are resident");
     good.must_produce(TOPIC, 0, plain(&["served"]));
+}
+
+#[test]
+fn what_was_produced_before_a_hostile_frame_is_still_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node_with_topic(&folder);
+    for _ in 0..20 {
+        let mut client = node.connect();
+        let produce = produce_request(TOPIC, 0, -1, plain(&["kept"]));
+        let sent = client.send(&produce).unwrap();
+        let unknown = frame(999, 0, &[]);
+        client.socket().write_all(&unknown).unwrap();
+        let (id, answer) = client.receive::<ProduceRequest>().unwrap();
+        assert_eq!(id, sent);
+        let partition = &answer.responses[0].partition_responses[0];
+        assert_eq!(partition.error_code, 0);
+        assert!(client.is_closed_by_peer());
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! cost a third of what a small Produce costs here. So nothing is read while an answer
 //! waits for a client that does not take it, which is back-pressure, and right.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ pub(crate) struct Client {
 enum End {
     /// The network, or a client that went away: of no concern to an operator.
     Quiet(String),
+    /// An answer could not be sent, perhaps not whole, so nothing can follow it.
+    Unsent(std::io::Error),
     /// What the client sent.
     Hostile(String),
 }
@@ -57,7 +60,7 @@ impl From<FrameError> for End {
 
 impl From<std::io::Error> for End {
     fn from(error: std::io::Error) -> Self {
-        Self::Quiet(format!("an answer could not be sent: {error}"))
+        Self::Unsent(error)
     }
 }
 
@@ -95,6 +98,9 @@ pub(super) async fn serve(
     match ended {
         Ok(()) => {}
         Err(End::Quiet(reason)) => tracing::debug!("closing {address}: {reason}"),
+        Err(End::Unsent(error)) => {
+            tracing::debug!("closing {address}: an answer could not be sent: {error}");
+        }
         Err(End::Hostile(reason)) => {
             broker.metrics.hostile.add(1);
             tracing::warn!("closing {address}: {reason}");
@@ -123,20 +129,36 @@ enum Event {
 
 impl Connection<'_> {
     async fn run(&mut self) -> Result<(), End> {
+        let ended = self.take_requests().await;
+        if !matches!(ended, Err(End::Unsent(_))) {
+            self.last_answers().await;
+        }
+        ended
+    }
+
+    /// Takes and answers requests until the client hangs up.
+    async fn take_requests(&mut self) -> Result<(), End> {
         loop {
-            let event = tokio::select! {
-                biased;
-                answered = self.queue.next(), if !self.queue.is_empty() => Event::Answered(answered),
-                () = std::future::ready(()), if self.writer.has_gathered() => Event::Gathered,
-                frame = self.frames.next(self.place), if self.queue.has_room() => Event::Frame(frame?),
-            };
-            match event {
+            match self.next_event(true).await? {
                 Event::Answered(answered) => self.send(answered).await?,
                 Event::Gathered => self.writer.flush().await?,
                 Event::Frame(Some(frame)) => self.request(frame).await?,
-                Event::Frame(None) => return self.hung_up().await,
+                Event::Frame(None) => return Ok(()),
             }
         }
+    }
+
+    /// What comes next; there must be something under way or `reading`.
+    async fn next_event(&mut self, reading: bool) -> Result<Event, End> {
+        let reading = reading && self.queue.has_room();
+        // What is there already is taken before answers leave, so that more of them leave at once.
+        let more = reading && self.frames.has_whole();
+        Ok(tokio::select! {
+            biased;
+            answered = self.queue.next(), if !self.queue.is_empty() => Event::Answered(answered),
+            () = ready(()), if self.writer.has_gathered() && !more => Event::Gathered,
+            frame = self.frames.next(self.place), if reading => Event::Frame(frame?),
+        })
     }
 
     async fn send(&mut self, answered: Answered) -> Result<(), End> {
@@ -149,33 +171,30 @@ impl Connection<'_> {
     /// Sends all answers that are still to come.
     async fn settle(&mut self) -> Result<(), End> {
         while !self.queue.is_empty() {
-            let answered = tokio::select! {
-                biased;
-                answered = self.queue.next() => Some(answered),
-                () = std::future::ready(()), if self.writer.has_gathered() => None,
-            };
-            match answered {
-                Some(answered) => self.send(answered).await?,
-                None => self.writer.flush().await?,
+            match self.next_event(false).await? {
+                Event::Answered(answered) => self.send(answered).await?,
+                Event::Gathered | Event::Frame(_) => self.writer.flush().await?,
             }
         }
         Ok(self.writer.flush().await?)
     }
 
-    /// Long polls end now; what was produced is still acknowledged to a client that only
-    /// shut its sending side.
-    async fn hung_up(&mut self) -> Result<(), End> {
+    /// Nothing more is read. Long polls end now; what was produced is still acknowledged, so
+    /// that a client which sent something wrong after it does not send it again.
+    async fn last_answers(&mut self) {
         let _ = self.gone.send(true);
-        match tokio::time::timeout(DRAIN_MAX, self.settle()).await {
-            Ok(settled) => settled,
-            Err(_) => Ok(()),
-        }
+        let _ = tokio::time::timeout(DRAIN_MAX, self.settle()).await;
     }
 
     async fn request(&mut self, frame: Bytes) -> Result<(), End> {
+        // Requests that are buffered already are no awaits: others get their turn.
+        tokio::task::consume_budget().await;
         self.broker.metrics.bytes_in.add(frame.len() as u64 + 4);
         self.start(Reader::new(frame)).await?;
         self.frames.handled(self.place);
+        if !self.queue.has_room() {
+            self.frames.rest();
+        }
         Ok(())
     }
 
@@ -191,6 +210,11 @@ impl Connection<'_> {
         };
         if !matches!(key, ApiKey::Produce | ApiKey::Fetch) {
             self.settle().await?;
+            // From here on it may take minutes (JoinGroup does), and is no longer one that
+            // waits; nor does a connection keep buffers meanwhile.
+            self.frames.release(self.place);
+            self.frames.rest();
+            self.writer.rest();
         }
         let started = Instant::now();
         match api::handle(&self.broker, &self.client, key, &header, &mut reader).await {

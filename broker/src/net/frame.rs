@@ -58,11 +58,12 @@ pub(super) struct Frames {
     /// The largest request that this connection has sent whole: it may have as much again
     /// at once.
     earned: usize,
-    /// Whether bytes of this connection count against the budget of all.
-    holding: bool,
+    /// Bytes of this connection that count against the budget of all.
+    held: usize,
     /// Bytes of memory behind `buffer`, of which it may show only the rest.
     allocated: usize,
     last_frame: Instant,
+    last_bytes: Instant,
 }
 
 impl Frames {
@@ -74,9 +75,10 @@ impl Frames {
             idle_max,
             timer: Box::pin(tokio::time::sleep(idle_max)),
             earned: 0,
-            holding: false,
+            held: 0,
             allocated: 0,
             last_frame: Instant::now(),
+            last_bytes: Instant::now(),
         }
     }
 
@@ -107,12 +109,29 @@ impl Frames {
     /// The last request has been handled: what it held counts no more, and a buffer of
     /// unusual size is given back.
     pub(super) fn handled(&mut self, place: &Place) {
-        if std::mem::take(&mut self.holding) {
-            place.release();
-        }
-        if self.allocated > KEPT_BUFFER_MAX {
+        self.release(place);
+        // With much left in it, it would be copied again and again.
+        if self.allocated > KEPT_BUFFER_MAX && self.buffer.len() <= KEPT_BUFFER_MAX / 2 {
             self.shrink();
         }
+    }
+
+    /// What the last request held counts no more.
+    pub(super) fn release(&mut self, place: &Place) {
+        if std::mem::take(&mut self.held) > 0 {
+            place.release();
+        }
+    }
+
+    /// Nothing is read for a while: a large buffer with little in it is given back.
+    pub(super) fn rest(&mut self) {
+        if self.is_large() {
+            self.shrink();
+        }
+    }
+
+    fn is_large(&self) -> bool {
+        self.allocated > FREE_BYTES && self.buffer.len() < FREE_BYTES
     }
 
     /// Moves what little is buffered into a buffer of the size that a connection begins
@@ -122,6 +141,14 @@ impl Frames {
         small.extend_from_slice(&self.buffer);
         self.allocated = small.capacity();
         self.buffer = small;
+    }
+
+    /// Whether [`Frames::next`] has a request, or an error, without reading.
+    pub(super) fn has_whole(&self) -> bool {
+        match self.wanted() {
+            Ok(wanted) => wanted.is_some_and(|length| self.buffer.len() >= 4 + length),
+            Err(_) => true,
+        }
     }
 
     /// The announced length of the request at the head of the buffer, once it is there.
@@ -147,9 +174,9 @@ impl Frames {
         let have = self.buffer.len();
         let missing = wanted.map_or(BUFFER_MIN, |length| (4 + length).saturating_sub(have));
         let step = missing.min(have.max(self.earned)).max(BUFFER_MIN);
-        if have + step > FREE_BYTES {
-            self.holding = true;
-            if !place.hold(have + step, Instant::now().into_std()) {
+        if have + step > FREE_BYTES && have + step != self.held {
+            self.held = have + step;
+            if !place.hold(self.held, self.last_bytes.into_std()) {
                 return Err(FrameError::CutOff);
             }
         }
@@ -163,13 +190,16 @@ impl Frames {
 
     async fn fill(&mut self) -> Result<usize, FrameError> {
         let within = !self.buffer.is_empty();
-        let limit = if within { STALL_MAX } else { self.idle_max };
-        let give_up = Instant::now() + limit;
+        let (limit, since) = if within {
+            (STALL_MAX, self.last_bytes)
+        } else {
+            (self.idle_max, Instant::now())
+        };
+        let give_up = since + limit;
         loop {
             // A silent connection, or one that sends a byte now and then, keeps no more than
             // it began with.
-            let large = self.allocated > FREE_BYTES && self.buffer.len() < FREE_BYTES;
-            let rest = large.then(|| self.last_frame + REST_AFTER);
+            let rest = self.is_large().then(|| self.last_frame + REST_AFTER);
             let due = rest.map_or(give_up, |rest| rest.min(give_up));
             // The timer is touched only when it must ring earlier: most reads leave it alone.
             if self.timer.deadline() > due {
@@ -177,7 +207,10 @@ impl Frames {
             }
             tokio::select! {
                 biased;
-                read = self.socket.read_buf(&mut self.buffer) => return Ok(read?),
+                read = self.socket.read_buf(&mut self.buffer) => {
+                    self.last_bytes = Instant::now();
+                    return Ok(read?);
+                }
                 () = &mut self.timer => {
                     let now = Instant::now();
                     self.timer.as_mut().reset(give_up);

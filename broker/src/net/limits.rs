@@ -127,11 +127,15 @@ fn descriptors_for_connections() -> usize {
 }
 
 impl Place {
-    /// Counts `bytes` as held by this connection's unfinished request, in place of what
-    /// it held before. May cut off another connection; false if this one itself has to go.
+    /// Counts `bytes` as held by this connection's request, which is not served yet, in place
+    /// of what it held before. May cut off another connection; false if this one itself has to go.
     pub(crate) fn hold(&self, bytes: usize, now: Instant) -> bool {
         let held = bytes.saturating_sub(FREE_BYTES);
         if held > self.limits.unfinished_bytes_max {
+            return false;
+        }
+        if self.cut.chosen.load(Ordering::Acquire) {
+            // It is about to hear of that, and must not take another one along.
             return false;
         }
         let mut state = self.limits.state.lock();

@@ -46,6 +46,13 @@ impl Writer {
         !self.gathered.is_empty()
     }
 
+    /// Gives back the memory of what was gathered and sent.
+    pub(super) fn rest(&mut self) {
+        if self.gathered.is_empty() {
+            self.gathered = Vec::new();
+        }
+    }
+
     /// Sends an answer, or gathers a small one for the next [`Writer::flush`].
     pub(super) async fn send(&mut self, outgoing: Outgoing) -> io::Result<()> {
         let bytes = &outgoing.encoded.bytes;

@@ -257,6 +257,7 @@ impl Partition {
         if let Ok(log) = state.log()
             && let Err(error) = log.set_config(config.log_config(self.index))
         {
+            tracing::error!("{}-{} is offline: {error}", self.topic, self.index);
             state.go_offline(error.to_string());
         }
         state.config = config;
@@ -405,18 +406,13 @@ impl Partition {
 }
 
 impl SyncJob for Partition {
-    fn run(&self) {
+    fn run(&self) -> bool {
         self.sync.store(SYNC_QUEUED, Ordering::Release);
         self.sync_once();
-        // Appends that came meanwhile asked again: queue behind the other partitions, so
-        // that a busy one does not keep a thread for itself.
-        if self
-            .sync
+        // Appends that came meanwhile asked again.
+        self.sync
             .compare_exchange(SYNC_QUEUED, SYNC_IDLE, Ordering::AcqRel, Ordering::Acquire)
             .is_err()
-        {
-            self.submit();
-        }
     }
 }
 
