@@ -8,6 +8,7 @@ use crate::meter::Meter;
 use crate::peek::Peek;
 use crate::report::{self, Figures};
 use anyhow::{Context, Result, bail, ensure};
+use protocol::records::LOG_OVERHEAD;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -269,7 +270,7 @@ impl Walk {
             );
         }
         self.next = after;
-        self.skip = len as usize + 12 - BATCH_PREFIX;
+        self.skip = len as usize + LOG_OVERHEAD - BATCH_PREFIX;
         Ok(())
     }
 }

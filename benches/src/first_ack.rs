@@ -2,7 +2,7 @@
 
 use crate::frames;
 use crate::topics;
-use crate::wire::Connection;
+use crate::wire::{self, Connection};
 use anyhow::{Context, Result, ensure};
 use protocol::api::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use protocol::wire::Str;
@@ -31,7 +31,7 @@ pub fn wait(
 }
 
 fn attempt(broker: &str, topic: &str, made: &mut bool) -> Result<()> {
-    let mut connection = Connection::open(broker)?;
+    let mut connection = wire::connect(broker)?;
     if !*made {
         topics::create(&mut connection, &[topic.to_owned()], 1, &[])?;
         *made = true;
@@ -59,7 +59,7 @@ pub fn write_each(connection: &mut Connection, topic: &str, partitions: u32) -> 
         topic_data: vec![topic],
         ..ProduceRequest::default()
     };
-    let response = connection.call(&request, frames::PRODUCE_VERSION)?;
+    let response = connection.call_at(&request, frames::PRODUCE_VERSION)?;
     let acks: Vec<_> = response
         .responses
         .iter()

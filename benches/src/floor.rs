@@ -6,6 +6,7 @@
 
 use crate::peek::Peek;
 use anyhow::{Context, Result, bail, ensure};
+use protocol::records;
 use rustix::event::epoll;
 use rustix::fs::FallocateFlags;
 use std::collections::VecDeque;
@@ -21,9 +22,6 @@ const FILE_LEN: u64 = 256 << 20;
 const LISTENER: u64 = u64::MAX;
 /// First read of a frame; what is left of a longer one is then read exactly.
 const READ_LEN: usize = 64 * 1024;
-/// Where the batch's CRC lies, and where what it covers begins.
-const CRC_AT: usize = 17;
-const CRC_COVERS_FROM: usize = 21;
 
 struct Peer {
     stream: Arc<TcpStream>,
@@ -172,10 +170,10 @@ impl Shared {
         let request = Request::parse(frame)?;
         let crc = request
             .batch
-            .get(CRC_AT..CRC_COVERS_FROM)
+            .get(records::CRC..records::ATTRIBUTES)
             .context("a batch without a header")?;
         ensure!(
-            crc32c::crc32c(&request.batch[CRC_COVERS_FROM..]).to_be_bytes() == crc,
+            crc32c::crc32c(&request.batch[records::ATTRIBUTES..]).to_be_bytes() == crc,
             "a batch with a wrong CRC"
         );
         let mut target = self

@@ -52,7 +52,7 @@ pub fn create(
         timeout_ms: TIMEOUT_MS,
         validate_only: false,
     };
-    let response = connection.call(&request, CREATE_VERSION)?;
+    let response = connection.call_at(&request, CREATE_VERSION)?;
     for topic in response.topics {
         no_error(topic.error_code, "CreateTopics")
             .with_context(|| format!("topic {}", &*topic.name))?;
@@ -76,7 +76,7 @@ pub fn wait(connection: &mut Connection, names: &[String], partitions: u32) -> R
     };
     let started = Instant::now();
     loop {
-        let response = connection.call(&request, METADATA_VERSION)?;
+        let response = connection.call_at(&request, METADATA_VERSION)?;
         let led = |topic: &protocol::api::metadata::MetadataResponseTopic| {
             let led = topic
                 .partitions
@@ -120,7 +120,7 @@ fn served(connection: &mut Connection, names: &[String], partitions: u32) -> Res
         topics,
         ..ListOffsetsRequest::default()
     };
-    let response = connection.call(&request, LIST_OFFSETS_VERSION)?;
+    let response = connection.call_at(&request, LIST_OFFSETS_VERSION)?;
     Ok(response
         .topics
         .iter()
@@ -136,7 +136,7 @@ pub fn delete(connection: &mut Connection, names: &[String]) -> Result<()> {
         timeout_ms: TIMEOUT_MS,
         ..DeleteTopicsRequest::default()
     };
-    let response = connection.call(&request, DELETE_VERSION)?;
+    let response = connection.call_at(&request, DELETE_VERSION)?;
     for topic in response.responses {
         no_error(topic.error_code, "DeleteTopics")?;
     }

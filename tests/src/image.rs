@@ -1,13 +1,14 @@
 //! File systems of a test's own: memory with a limit, and ext4 in an image in memory, which can be
 //! copied as it stands, as a power cut would leave it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
+use crate::guard::Guard;
 use crate::skip;
 
 /// Whether file systems can be mounted here. Where not, the test is skipped.
@@ -94,7 +95,7 @@ impl Disk {
 #[derive(Debug)]
 pub struct Mount {
     at: PathBuf,
-    guard: Child,
+    guard: Guard,
 }
 
 impl Mount {
@@ -107,17 +108,8 @@ impl Mount {
     fn new(at: &Path, arguments: &[&str]) -> io::Result<Self> {
         fs::create_dir_all(at)?;
         run(Command::new("mount").args(arguments).arg(at))?;
-        // Waits until this process closes the pipe, which the kernel does for it if it must. In a
-        // group of its own, it outlives a signal to everybody.
-        let guard = Command::new("sh")
-            .args(["-c", "read -r _; exec umount --lazy \"$0\""])
-            .arg(at)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn();
-        match guard {
+        let umount = [OsStr::new("umount"), OsStr::new("--lazy"), at.as_os_str()];
+        match Guard::new(umount) {
             Ok(guard) => Ok(Self {
                 at: at.to_owned(),
                 guard,
@@ -144,14 +136,10 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let unmounted = run(Command::new("umount").arg(&self.at));
-        if unmounted.is_ok() {
-            let _ = self.guard.kill();
-        } else {
-            // A process still has a file open: the guard unmounts it, and it is gone when that
-            // file is closed.
-            drop(self.guard.stdin.take());
+        if unmounted.is_err() {
+            // A process still has a file open: gone when that is closed.
+            self.guard.fire();
         }
-        let _ = self.guard.wait();
     }
 }
 /// Copies an image as it stands, while it is mounted. The copy is of one moment: it is taken again

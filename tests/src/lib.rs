@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod group;
+pub mod guard;
 pub mod history;
 pub mod image;
 pub mod load;

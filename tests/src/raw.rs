@@ -57,11 +57,15 @@ impl Connection {
 
     /// Sends a request; gives its correlation id.
     pub fn send<R: Request>(&mut self, request: &R) -> io::Result<i32> {
+        self.send_at(request, version(R::KEY))
+    }
+
+    fn send_at<R: Request>(&mut self, request: &R, version: i16) -> io::Result<i32> {
         let correlation_id = self.next_correlation;
         self.next_correlation = self.next_correlation.wrapping_add(1);
         let header = RequestHeader {
             api_key: R::KEY as i16,
-            api_version: version(R::KEY),
+            api_version: version,
             correlation_id,
             client_id: Some("tests".into()),
         };
@@ -84,7 +88,10 @@ impl Connection {
 
     /// The next answer, which must be that to a request of this type; with its correlation id.
     pub fn receive<R: Request>(&mut self) -> io::Result<(i32, R::Response)> {
-        let version = version(R::KEY);
+        self.receive_at::<R>(version(R::KEY))
+    }
+
+    fn receive_at<R: Request>(&mut self, version: i16) -> io::Result<(i32, R::Response)> {
         let mut reader = Reader::new(self.frame()?);
         let header =
             ResponseHeader::decode(&mut reader, R::KEY, version).map_err(io::Error::other)?;
@@ -94,8 +101,13 @@ impl Connection {
 
     /// Sends a request and waits for its answer.
     pub fn call<R: Request>(&mut self, request: &R) -> io::Result<R::Response> {
-        let sent = self.send(request)?;
-        let (correlation, answer) = self.receive::<R>()?;
+        self.call_at(request, version(R::KEY))
+    }
+
+    /// The same in another version.
+    pub fn call_at<R: Request>(&mut self, request: &R, version: i16) -> io::Result<R::Response> {
+        let sent = self.send_at(request, version)?;
+        let (correlation, answer) = self.receive_at::<R>(version)?;
         if correlation == sent {
             Ok(answer)
         } else {

@@ -45,7 +45,8 @@ pub(crate) fn run(common: &Common, fill_mb: u64) -> Result<Figures> {
                 seconds += pass.seconds;
                 cpu_seconds += pass.cpu_seconds;
                 client_cpu_seconds += pass.client_cpu_seconds;
-                peak = pass.peak;
+                peak.resident = peak.resident.max(pass.peak.resident);
+                peak.anonymous = peak.anonymous.max(pass.peak.anonymous);
                 records += total - 1;
             }
             consumer.assign(&start(Offset::Beginning)?)?;

@@ -97,7 +97,7 @@ fn main() -> Result<()> {
     | Command::Consume { common, .. }
     | Command::Latency { common, .. }) = &cli.command;
     let names = [common.topic.clone()];
-    let mut connection = wire::Connection::open(&common.broker)?;
+    let mut connection = wire::connect(&common.broker)?;
     topics::create(
         &mut connection,
         &names,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use benches::report::{self, Figures};
-use benches::wire::Connection;
+use benches::wire;
 use benches::{fetch, first_ack, frames, produce, topics};
 use clap::{Args, Parser, Subcommand};
 use std::time::{Duration, Instant};
@@ -156,7 +156,7 @@ impl Common {
             return load();
         }
         let names = [self.target.topic.clone()];
-        let mut connection = Connection::open(&self.target.broker)?;
+        let mut connection = wire::connect(&self.target.broker)?;
         let mut configs = vec![topics::deleted_soon()];
         configs.extend_from_slice(&self.configs);
         topics::create(&mut connection, &names, self.partitions, &configs)?;
@@ -233,14 +233,14 @@ impl Topics {
     }
 
     fn create(&self, started: Instant) -> Result<Figures> {
-        let mut connection = Connection::open(&self.broker)?;
+        let mut connection = wire::connect(&self.broker)?;
         topics::create(&mut connection, &self.names(), self.partitions, &[])?;
         topics::wait(&mut connection, &self.names(), self.partitions)?;
         Ok(timed("create", started.elapsed()))
     }
 
     fn delete(&self, started: Instant) -> Result<Figures> {
-        topics::delete(&mut Connection::open(&self.broker)?, &self.names())?;
+        topics::delete(&mut wire::connect(&self.broker)?, &self.names())?;
         Ok(timed("delete", started.elapsed()))
     }
 }

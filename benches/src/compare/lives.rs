@@ -6,7 +6,7 @@ use super::table::Side;
 use crate::report::{self, Figures};
 use crate::{first_ack, meter};
 use anyhow::{Context, Result, bail};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Memory is read after so long without a request.
 const IDLE: Duration = Duration::from_secs(3);
@@ -19,7 +19,7 @@ pub(super) fn start(lab: &mut Lab, side: Side, topic: &str) -> Result<Figures> {
     if side == Side::Kafka {
         // Its script cannot tell the start of the process from its own preparations, but for a restart.
         let kafka = lab.kafka.as_ref().context("Kafka is not running")?;
-        let made = std::time::Instant::now();
+        let made = Instant::now();
         first_ack::wait(&kafka.address(), topic, true, made, START_MAX)?;
         let started = kafka.kill_and_restart()?;
         put(
@@ -35,33 +35,26 @@ pub(super) fn start(lab: &mut Lab, side: Side, topic: &str) -> Result<Figures> {
     let started = ours.start()?;
     put("clean_ms", ours.wait(started, topic, false)?);
     std::mem::swap(&mut lab.ours, &mut ours);
-    // Killed with a load on it: the producer fails, as it should.
-    let load = {
-        let mut command = lab.program("raw");
-        command.args([
-            "produce",
-            "--connections",
-            "4",
-            "--partitions",
-            "4",
-            "--broker",
-            &lab.ours.address(),
-            "--topic",
-            "load",
-        ]);
-        command
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-    };
-    std::thread::sleep(Duration::from_secs(2));
-    lab.ours.kill()?;
-    let _ = load?.wait();
-    let started = lab.ours.start()?;
-    let took = lab.ours.wait(started, topic, false);
+    let took = after_a_kill_under_load(lab, topic);
     std::mem::swap(&mut lab.ours, &mut ours);
     put("killed_ms", took?);
     Ok(figures)
+}
+
+/// The producer fails, as it should.
+fn after_a_kill_under_load(lab: &mut Lab, topic: &str) -> Result<Duration> {
+    let mut command = lab.program("raw");
+    command.args(["produce", "--connections", "4", "--partitions", "4"]);
+    command.args(["--broker", &lab.ours.address(), "--topic", "load"]);
+    let mut load = command
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()?;
+    std::thread::sleep(Duration::from_secs(2));
+    lab.ours.kill()?;
+    load.wait()?;
+    let started = lab.ours.start()?;
+    lab.ours.wait(started, topic, false)
 }
 
 /// Resident memory when idle, and the most of it under loads of large and of small requests and of fetches.
@@ -73,7 +66,14 @@ pub(super) fn resident(lab: &mut Lab, side: Side, topic: &str) -> Result<Figures
             ours.start_fresh()?;
             vec![ours.pid()?]
         }
-        (Side::Kafka, Some(kafka)) => kafka.pids()?,
+        (Side::Kafka, Some(kafka)) => {
+            // As fresh as ours: its heap has seen the other scenarios.
+            let made = Instant::now();
+            first_ack::wait(&kafka.address(), topic, true, made, START_MAX)?;
+            let started = kafka.kill_and_restart()?;
+            first_ack::wait(&kafka.address(), topic, false, started, START_MAX)?;
+            kafka.pids()?
+        }
         _ => bail!("{side} is not running"),
     };
     std::thread::sleep(IDLE);
@@ -124,5 +124,9 @@ pub(super) fn fresh(lab: &Lab) -> Result<Ours> {
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
     }
-    Ours::new(&lab.options.programs, &dir, &lab.options.serve_args)
+    Ok(Ours::new(
+        &lab.options.programs,
+        &dir,
+        &lab.options.serve_args,
+    ))
 }

@@ -6,7 +6,7 @@ use super::systems::{Ours, START_MAX};
 use super::table::Side;
 use crate::meter;
 use crate::report::{self, Figures};
-use crate::wire::Connection;
+use crate::wire;
 use crate::{first_ack, topics};
 use anyhow::{Context, Result};
 use std::fs;
@@ -33,7 +33,7 @@ pub(super) fn run(lab: &mut Lab, side: Side, prefix: &str) -> Result<Figures> {
             "killed_s",
             served(&kafka.address(), &names, started)?,
         );
-        topics::delete(&mut Connection::open(&kafka.address())?, &names)?;
+        topics::delete(&mut wire::connect(&kafka.address())?, &names)?;
         return Ok(figures);
     }
     let mut ours = lives::fresh(lab)?;
@@ -43,7 +43,7 @@ pub(super) fn run(lab: &mut Lab, side: Side, prefix: &str) -> Result<Figures> {
     Cost::of(&ours)?.put_since(&empty, &mut figures, "idle");
 
     let started = Instant::now();
-    let mut connection = Connection::open(&ours.address())?;
+    let mut connection = wire::connect(&ours.address())?;
     for name in &names {
         first_ack::write_each(&mut connection, name, PARTITIONS)?;
     }
@@ -71,7 +71,7 @@ pub(super) fn run(lab: &mut Lab, side: Side, prefix: &str) -> Result<Figures> {
 
 /// Seconds until all topics are there and serve.
 fn create(broker: &str, names: &[String]) -> Result<f64> {
-    let mut connection = Connection::open(broker)?;
+    let mut connection = wire::connect(broker)?;
     let started = Instant::now();
     for names in names.chunks(TOPICS_IN_REQUEST) {
         topics::create(&mut connection, names, PARTITIONS, &[])?;
@@ -83,7 +83,7 @@ fn create(broker: &str, names: &[String]) -> Result<f64> {
 /// Seconds from `started` until every partition serves.
 fn served(broker: &str, names: &[String], started: Instant) -> Result<f64> {
     first_ack::wait(broker, &names[0], false, started, START_MAX)?;
-    topics::wait(&mut Connection::open(broker)?, names, PARTITIONS)?;
+    topics::wait(&mut wire::connect(broker)?, names, PARTITIONS)?;
     Ok(started.elapsed().as_secs_f64())
 }
 

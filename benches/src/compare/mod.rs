@@ -66,7 +66,7 @@ pub fn run(options: Options) -> Result<()> {
         &options.programs,
         &options.dir.join("ours"),
         &options.serve_args,
-    )?;
+    );
     if serves(Side::Ours)
         && options
             .scenarios
@@ -82,20 +82,42 @@ pub fn run(options: Options) -> Result<()> {
         runs: 0,
     };
     let mut missed = Vec::new();
+    let mut failures = 0;
     for scenario in lab.options.scenarios.clone() {
-        let outcomes = lab.rounds(scenario);
-        missed.extend(table::print(scenario, &outcomes, &lab.options.sides));
+        let runs = lab.rounds(scenario);
+        failures += runs.failures_but(Side::Kafka);
+        missed.extend(table::print(scenario, &runs, &lab.options.sides));
     }
     table::print_missed(&missed);
+    ensure!(failures == 0, "{failures} runs of ours or the floor failed");
     Ok(())
 }
 
+/// What came of a scenario.
+#[derive(Debug, Default)]
+struct Runs {
+    /// Of the rounds that count.
+    outcomes: Vec<(Side, Figures)>,
+    /// One for each run without figures; also one that would not have counted.
+    failed: Vec<Side>,
+}
+
+impl Runs {
+    fn failures_of(&self, side: Side) -> usize {
+        self.failed.iter().filter(|of| **of == side).count()
+    }
+
+    fn failures_but(&self, side: Side) -> usize {
+        self.failed.len() - self.failures_of(side)
+    }
+}
+
 impl Lab {
-    fn rounds(&mut self, scenario: &Scenario) -> Vec<(Side, Figures)> {
+    fn rounds(&mut self, scenario: &Scenario) -> Runs {
         let single = scenario.work.is_long();
         let rounds = if single { 1 } else { self.options.rounds };
         let first = usize::from(single || !self.options.warm_up_round);
-        let mut outcomes = Vec::new();
+        let mut runs = Runs::default();
         for round in first..=rounds {
             let mut sides = self.options.sides.clone();
             let turn = round % sides.len();
@@ -112,18 +134,19 @@ impl Lab {
                             serde_json::Value::Object(figures.clone())
                         );
                         if round > 0 {
-                            outcomes.push((side, figures));
+                            runs.outcomes.push((side, figures));
                         }
                     }
                     // The others still show what they do.
                     Err(error) => {
                         eprintln!("{} {side} round {round} FAILED: {error:#}", scenario.name);
+                        runs.failed.push(side);
                     }
                 }
                 settle();
             }
         }
-        outcomes
+        runs
     }
 
     fn once(&mut self, scenario: &Scenario, side: Side) -> Result<Figures> {

@@ -1,11 +1,13 @@
-//! The processes under comparison: started, found, stopped, killed, and gone when the comparison ends.
+//! The processes under comparison: started, found, stopped, killed, and gone when the comparison ends, also by Ctrl-C.
 
 use crate::first_ack;
 use anyhow::{Context, Result, ensure};
+use milena_tests::guard::Guard;
+use milena_tests::process::free_port;
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,20 +24,22 @@ pub(super) struct Ours {
     http_port: u16,
     args: Vec<String>,
     child: Option<Child>,
+    guard: Option<Guard>,
 }
 
 impl Ours {
-    pub(super) fn new(programs: &Path, dir: &Path, args: &[String]) -> Result<Self> {
-        let (port, http_port) = (free_port()?, free_port()?);
+    pub(super) fn new(programs: &Path, dir: &Path, args: &[String]) -> Self {
+        let (port, http_port) = (free_port(), free_port());
         let (program, dir) = (programs.join("milena"), dir.to_owned());
-        Ok(Self {
+        Self {
             program,
             dir,
             port,
             http_port,
             args: args.to_vec(),
             child: None,
-        })
+            guard: None,
+        }
     }
 
     pub(super) fn address(&self) -> String {
@@ -71,11 +75,11 @@ impl Ours {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        self.child = Some(
-            command
-                .spawn()
-                .with_context(|| format!("cannot run {command:?}"))?,
-        );
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot run {command:?}"))?;
+        self.guard = Some(killed_with_us(&child)?);
+        self.child = Some(child);
         Ok(started)
     }
 
@@ -109,6 +113,7 @@ impl Ours {
     /// SIGTERM, and how long it took to leave.
     pub(super) fn stop(&mut self) -> Result<Duration> {
         let mut child = self.child.take().context("Milena is not running")?;
+        self.guard = None;
         let started = Instant::now();
         kill_process(Pid::from_child(&child), Signal::TERM)?;
         let status = child.wait()?;
@@ -118,6 +123,7 @@ impl Ours {
 
     /// SIGKILL, if it runs.
     pub(super) fn kill(&mut self) -> Result<()> {
+        self.guard = None;
         if let Some(mut child) = self.child.take() {
             child.kill()?;
             child.wait()?;
@@ -138,6 +144,7 @@ impl Drop for Ours {
 pub(super) struct Kafka {
     script: PathBuf,
     address: String,
+    stop: Guard,
 }
 
 impl Kafka {
@@ -146,6 +153,7 @@ impl Kafka {
         let mut kafka = Self {
             script: script.to_owned(),
             address: String::new(),
+            stop: Guard::new([script.as_os_str(), OsStr::new("stop")])?,
         };
         let printed = kafka.script(&["start"])?;
         let address = printed
@@ -198,7 +206,7 @@ impl Kafka {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        let _ = self.script(&["stop"]);
+        self.stop.fire();
     }
 }
 
@@ -206,6 +214,7 @@ impl Drop for Kafka {
 #[derive(Debug)]
 pub(super) struct Floor {
     child: Child,
+    _guard: Guard,
     dir: PathBuf,
     pub(super) address: String,
 }
@@ -219,11 +228,13 @@ impl Floor {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
+        let guard = killed_with_us(&child)?;
         let mut address = String::new();
         let printed = child.stdout.take().context("the floor has no output")?;
         BufReader::new(printed).read_line(&mut address)?;
         Ok(Self {
             child,
+            _guard: guard,
             dir: dir.to_owned(),
             address: address.trim().to_owned(),
         })
@@ -242,7 +253,7 @@ impl Drop for Floor {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+/// Kills a child if this process is killed. Dropped before the child is waited for, as its id is another's afterwards.
+fn killed_with_us(child: &Child) -> Result<Guard> {
+    Ok(Guard::new(["kill", "-KILL", &child.id().to_string()])?)
 }

@@ -1,5 +1,6 @@
 //! Medians, ratios and targets, as Markdown that reads well in a terminal, too.
 
+use super::Runs;
 use super::scenarios::{Bound, Line, Scenario, Target};
 use crate::report::{Figures, median};
 use std::fmt::{self, Write};
@@ -38,16 +39,18 @@ impl std::str::FromStr for Side {
     }
 }
 
-/// Prints a scenario's table; what was missed comes back as sentences.
-pub(super) fn print(
-    scenario: &Scenario,
-    outcomes: &[(Side, Figures)],
-    sides: &[Side],
-) -> Vec<String> {
+/// Prints a scenario's table; what was missed comes back as sentences, and who failed, as a median is of what is left.
+pub(super) fn print(scenario: &Scenario, runs: &Runs, sides: &[Side]) -> Vec<String> {
+    let outcomes = runs.outcomes.as_slice();
+    let mut missed = failures(scenario, runs, sides);
+    let told = missed.iter().fold(String::new(), |told, sentence| {
+        told + "
+" + sentence + "
+"
+    });
     let took_part = |side: &Side| outcomes.iter().any(|(of, _)| of == side);
     let sides: Vec<Side> = sides.iter().copied().filter(took_part).collect();
     let mut rows = vec![header(&sides)];
-    let mut missed = Vec::new();
     for line in scenario.lines {
         let median_of = |side| median_of(outcomes, side, line);
         let mut row = vec![line.name.to_owned()];
@@ -85,12 +88,23 @@ pub(super) fn print(
         rows.push(row);
     }
     println!(
-        "\n**{}**: {}\n\n{}",
+        "\n**{}**: {}\n\n{}{told}",
         scenario.name,
         scenario.about,
         markdown(&rows)
     );
     missed
+}
+
+/// Who failed how often.
+fn failures(scenario: &Scenario, runs: &Runs, sides: &[Side]) -> Vec<String> {
+    let sentence = |side: &Side| {
+        let failed = runs.failures_of(*side);
+        let done = runs.outcomes.iter().filter(|(of, _)| of == side).count();
+        let (name, all) = (scenario.name, failed + done);
+        (failed > 0).then(|| format!("{name}: {side} failed in {failed} of {all} runs"))
+    };
+    sides.iter().filter_map(sentence).collect()
 }
 
 /// Prints what was missed in all scenarios.
@@ -219,6 +233,20 @@ mod tests {
             of: None,
         };
         assert_eq!(below.reached(figure(9.0, None)), Some(true));
+    }
+
+    #[test]
+    fn a_side_that_fails_is_told_beside_the_figures_of_its_other_rounds() {
+        let runs = Runs {
+            outcomes: vec![(Side::Ours, Figures::default())],
+            failed: vec![Side::Ours, Side::Ours],
+        };
+        let scenario = &super::super::SCENARIOS[0];
+        assert_eq!(
+            failures(scenario, &runs, &[Side::Ours, Side::Kafka]),
+            [format!("{}: Milena failed in 2 of 3 runs", scenario.name)]
+        );
+        assert_eq!(runs.failures_but(Side::Kafka), 2);
     }
 
     #[test]

@@ -29,4 +29,4 @@ pub use header::{
     PRODUCER_ID, seal, set_append_time, set_base_offset, set_leader_epoch, set_max_timestamp,
 };
 pub use iter::{Record, RecordIter, records};
-pub use view::{BatchView, Batches, TimestampType, batches};
+pub use view::{BatchView, TimestampType, batches};

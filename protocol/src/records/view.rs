@@ -185,28 +185,16 @@ fn at<const N: usize>(bytes: &[u8], position: usize) -> [u8; N] {
 /// Iterates over the batches in `bytes`, one after the other. It ends after the first error;
 /// a batch cut off at the end, as Fetch responses may have one, is
 /// [`BatchError::Truncated`].
-pub fn batches(bytes: &[u8]) -> Batches<'_> {
-    Batches { bytes }
-}
-
-/// See [`batches`].
-#[derive(Debug, Clone)]
-pub struct Batches<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Iterator for Batches<'a> {
-    type Item = Result<BatchView<'a>, BatchError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.bytes.is_empty() {
+pub fn batches(mut bytes: &[u8]) -> impl Iterator<Item = Result<BatchView<'_>, BatchError>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
             return None;
         }
-        let batch = BatchView::parse(self.bytes);
-        self.bytes = match &batch {
-            Ok(batch) => &self.bytes[batch.size()..],
+        let batch = BatchView::parse(bytes);
+        bytes = match &batch {
+            Ok(batch) => &bytes[batch.size()..],
             Err(_) => &[],
         };
         Some(batch)
-    }
+    })
 }
