@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coord::Session;
 use disk::{RealDisk, SyncPool};
@@ -250,11 +250,21 @@ async fn maintain(inner: Arc<Inner>, mut stopping: watch::Receiver<bool>) {
     let retention_every = inner.config.number("log.retention.check.interval.ms");
     let mut retention_due = now_ms() + retention_every;
     let mut tick = tokio::time::interval(MAINTENANCE_EVERY);
+    let mut checkpoints_from = Instant::now();
     loop {
         let seen = stopping.clone();
-        tokio::select! {
-            _ = tick.tick() => {}
+        let flushed = async {
+            tokio::time::sleep_until(checkpoints_from.into()).await;
+            inner.storage.checkpoint_due().await;
+        };
+        let by_size = tokio::select! {
+            _ = tick.tick() => false,
+            () = flushed => true,
             _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        if by_size {
+            checkpoints_from = checkpoint(&inner).await;
+            continue;
         }
         let now = now_ms();
         let retention = now >= retention_due;
@@ -269,6 +279,18 @@ async fn maintain(inner: Arc<Inner>, mut stopping: watch::Receiver<bool>) {
             tracing::error!("looking after the logs: {error}");
         }
     }
+}
+
+/// Writes the checkpoints between two rounds of maintenance. Tells from when on that may be done
+/// again: with many partitions it takes long, and must not take all of a processor.
+async fn checkpoint(inner: &Arc<Inner>) -> Instant {
+    let started = Instant::now();
+    let inner = Arc::clone(inner);
+    let done = tokio::task::spawn_blocking(move || report(inner.storage.checkpoint(&inner.view())));
+    if let Err(error) = done.await {
+        tracing::error!("writing the checkpoints: {error}");
+    }
+    Instant::now() + started.elapsed() * 9
 }
 
 /// Does `each` on a few threads, as it waits for the disk.

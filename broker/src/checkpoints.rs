@@ -32,7 +32,9 @@ pub(crate) struct Checkpoints {
     /// Struck, but the files may still name them. A new log of such a name must not be written
     /// to: after a crash it would be taken to have lost what the files say of the old one.
     struck: BTreeSet<Key>,
-    changed: bool,
+    /// Which of the two files is to be written.
+    points_changed: bool,
+    starts_changed: bool,
     closed: bool,
 }
 
@@ -51,7 +53,8 @@ impl Checkpoints {
             .iter()
             .map(|(topic, partition)| (topic.as_str().into(), *partition))
             .collect();
-        checkpoints.changed = !gone.is_empty();
+        checkpoints.points_changed = !gone.is_empty();
+        checkpoints.starts_changed = !gone.is_empty();
         checkpoints
     }
 
@@ -61,15 +64,24 @@ impl Checkpoints {
         self.of.get(&key).copied().unwrap_or_default()
     }
 
-    /// Takes the newest of a partition.
-    pub(crate) fn note(&mut self, topic: &Arc<str>, partition: i32, checkpoint: Checkpoint) {
+    /// Takes the newest of a partition. Tells whether its recovery point has moved.
+    pub(crate) fn note(
+        &mut self,
+        topic: &Arc<str>,
+        partition: i32,
+        checkpoint: Checkpoint,
+    ) -> bool {
         let key = (Arc::clone(topic), partition);
         let before = if checkpoint == Checkpoint::default() {
             self.of.remove(&key)
         } else {
             self.of.insert(key, checkpoint)
         };
-        self.changed |= before.unwrap_or_default() != checkpoint;
+        let before = before.unwrap_or_default();
+        let moved = before.recovery_point != checkpoint.recovery_point;
+        self.points_changed |= moved;
+        self.starts_changed |= before.log_start != checkpoint.log_start;
+        moved
     }
 
     /// Forgets a partition that is deleted.
@@ -77,7 +89,8 @@ impl Checkpoints {
         let key = (topic.into(), partition);
         if self.of.remove(&key).is_some() {
             self.struck.insert(key);
-            self.changed = true;
+            self.points_changed = true;
+            self.starts_changed = true;
         }
     }
 
@@ -88,21 +101,25 @@ impl Checkpoints {
 
     /// Puts what has changed on disk.
     pub(crate) fn write<D: Disk>(&mut self, dir: &LogDir<D>) -> Result<(), LogError> {
-        if !self.changed {
+        if !self.points_changed && !self.starts_changed {
             return Ok(());
         }
         if self.closed {
             return Err(io::Error::other("the log folder is closed").into());
         }
-        let all = || {
-            self.of
-                .iter()
-                .map(|((topic, index), at)| (&**topic, *index, at))
-        };
-        dir.write_recovery_points(all().map(|(t, i, at)| (t, i, at.recovery_point)))?;
-        dir.write_log_starts(all().map(|(t, i, at)| (t, i, at.log_start)))?;
+        let all = self
+            .of
+            .iter()
+            .map(|((topic, index), at)| (&**topic, *index, at));
+        if self.points_changed {
+            dir.write_recovery_points(all.clone().map(|(t, i, at)| (t, i, at.recovery_point)))?;
+            self.points_changed = false;
+        }
+        if self.starts_changed {
+            dir.write_log_starts(all.map(|(t, i, at)| (t, i, at.log_start)))?;
+            self.starts_changed = false;
+        }
         self.struck.clear();
-        self.changed = false;
         Ok(())
     }
 

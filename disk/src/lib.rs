@@ -195,8 +195,14 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Makes the file's bytes and size durable. An error is final: the kernel has dropped what it
     /// could not write, and a second sync would say `Ok` about it.
     fn sync(&self) -> io::Result<()>;
-    /// Drops the clean pages the kernel holds of this file, so that the next read sees the disk.
-    fn drop_cache(&self) -> io::Result<()>;
+    /// Drops the clean pages the kernel holds of this file from `from` on, so that the next read
+    /// sees the disk.
+    fn drop_cache(&self, from: u64) -> io::Result<()>;
+    /// Where from `from` on the file may hold anything but zeros; `None` if it does not. What was
+    /// reserved and never written is passed over without reading it, where the system tells.
+    fn next_data(&self, from: u64) -> io::Result<Option<u64>> {
+        Ok((from < self.len()?).then_some(from))
+    }
     /// The descriptor, for `sendfile`; `None` on a simulated disk.
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -141,6 +141,12 @@ impl LeaderEpochs {
         }
     }
 
+    /// The epochs that began at `start` or after it.
+    pub(super) fn from(&self, start: i64) -> &[(i32, i64)] {
+        let before = self.entries.partition_point(|&(_, begun)| begun < start);
+        &self.entries[before..]
+    }
+
     /// The epoch of the record at `offset`.
     pub(super) fn at(&self, offset: i64) -> Option<i32> {
         let count = self.entries.partition_point(|&(_, start)| start <= offset);

@@ -226,20 +226,23 @@ impl<D: Disk> Log<D> {
         }))
     }
 
-    /// Notes that a flush has run with success.
-    pub fn flushed_to(&mut self, flush: &Flush<D>) {
+    /// Notes that a flush has run with success. Tells about how many bytes it put on disk.
+    pub fn flushed_to(&mut self, flush: &Flush<D>) -> u64 {
         let state = &mut self.unflushed;
         let done = flush.done.saturating_sub(state.done) as usize;
         state.pending.drain(..done.min(state.pending.len()));
         state.done = state.done.max(flush.done);
         if flush.generation != state.generation {
-            return;
+            return 0;
         }
         state.flushed = state.flushed.max(flush.end);
-        if flush.segment == state.segment
-            && let Some(range) = &flush.range
-        {
-            state.position = state.position.max(range.end());
+        if flush.segment != state.segment {
+            return 0;
         }
+        let before = state.position;
+        if let Some(range) = &flush.range {
+            state.position = before.max(range.end());
+        }
+        state.position - before
     }
 }

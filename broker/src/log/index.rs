@@ -82,6 +82,15 @@ pub(super) struct Index<E> {
     tail: Vec<E>,
     /// Whether the file is to be made by one replacement, all entries in memory until then.
     at_once: bool,
+    /// CRC-32C of the entries in the file; `None` until it is asked for, if an earlier run wrote it.
+    crc: Option<u32>,
+}
+
+/// What an index file held at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IndexMark {
+    pub(super) entries: u32,
+    pub(super) crc: u32,
 }
 
 impl<E: Entry> Index<E> {
@@ -92,6 +101,7 @@ impl<E: Entry> Index<E> {
             written: Some(0),
             tail: Vec::new(),
             at_once: false,
+            crc: Some(0),
         }
     }
 
@@ -102,6 +112,7 @@ impl<E: Entry> Index<E> {
             written: None,
             tail: Vec::new(),
             at_once: false,
+            crc: None,
         }
     }
 
@@ -168,7 +179,9 @@ impl<E: Entry> Index<E> {
             return Ok(false);
         }
         if self.at_once {
-            disk.replace(&self.path, &self.encoded())?;
+            let bytes = self.encoded();
+            disk.replace(&self.path, &bytes)?;
+            self.crc = Some(crc32c::crc32c(&bytes));
             self.written = Some(self.tail.len() as u32);
             self.tail = Vec::new();
             self.at_once = false;
@@ -181,10 +194,60 @@ impl<E: Entry> Index<E> {
         if self.tail.is_empty() {
             return Ok(true);
         }
-        file.write_with_room(&self.encoded(), u64::from(written) * E::WIDTH as u64)?;
+        let bytes = self.encoded();
+        file.write_with_room(&bytes, u64::from(written) * E::WIDTH as u64)?;
+        self.crc = self.crc.map(|crc| crc32c::crc32c_append(crc, &bytes));
         self.written = Some(written + self.tail.len() as u32);
         self.tail = Vec::new();
         Ok(true)
+    }
+
+    /// Writes all entries, and tells what the file then holds.
+    pub(super) fn mark<D: Disk>(&mut self, disk: &D) -> io::Result<IndexMark> {
+        self.write(disk)?;
+        let entries = self.written(disk)?;
+        let crc = match self.crc {
+            Some(crc) => crc,
+            None => self.crc_of_file(disk, entries)?,
+        };
+        self.crc = Some(crc);
+        Ok(IndexMark { entries, crc })
+    }
+
+    /// Goes on from what the file held at a mark. False if it holds something else.
+    pub(super) fn restore<D: Disk>(&mut self, disk: &D, mark: IndexMark) -> io::Result<bool> {
+        if mark.entries > 0 {
+            match self.crc_of_file(disk, mark.entries) {
+                Ok(crc) if crc == mark.crc => {}
+                Err(error)
+                    if !matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    return Err(error);
+                }
+                _ => return Ok(false),
+            }
+            let len = u64::from(mark.entries) * E::WIDTH as u64;
+            if disk.file_len(&self.path)? > len {
+                disk.open(&self.path, Open::Write)?.set_len(len)?;
+            }
+        }
+        *self = Self::fresh(std::mem::take(&mut self.path));
+        self.written = Some(mark.entries);
+        self.crc = Some(mark.crc);
+        Ok(true)
+    }
+
+    fn crc_of_file<D: Disk>(&self, disk: &D, entries: u32) -> io::Result<u32> {
+        if entries == 0 {
+            return Ok(0);
+        }
+        let mut bytes = vec![0; entries as usize * E::WIDTH];
+        disk.open(&self.path, Open::Read)?
+            .read_exact_at(&mut bytes, 0)?;
+        Ok(crc32c::crc32c(&bytes))
     }
 
     /// The entries that are only in memory, as the file has them.

@@ -21,6 +21,7 @@ mod flush;
 mod header;
 mod index;
 mod lookup;
+mod mark;
 mod partition_metadata;
 mod producer_snapshot;
 mod producers;

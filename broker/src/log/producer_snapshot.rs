@@ -24,7 +24,7 @@ pub(super) fn path(dir: &Path, offset: i64) -> PathBuf {
     dir.join(format!("{offset:020}.snapshot"))
 }
 
-fn encode(table: &ProducerTable) -> Vec<u8> {
+pub(super) fn encode(table: &ProducerTable) -> Vec<u8> {
     let mut entries = Vec::new();
     let mut count: i32 = 0;
     let mut entry = |id: i64, epoch: i16, batch: &Remembered, timestamp: i64| {
@@ -64,7 +64,7 @@ fn encode(table: &ProducerTable) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<ProducerTable, &'static str> {
+pub(super) fn decode(bytes: &[u8]) -> Result<ProducerTable, &'static str> {
     let (head, covered) = bytes
         .split_at_checked(CRC_COVERS_FROM)
         .ok_or("it is too short")?;

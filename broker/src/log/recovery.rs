@@ -10,6 +10,7 @@ use super::epochs::LeaderEpochs;
 use super::error::LogError;
 use super::flush::sync_file;
 use super::header::BatchHeader;
+use super::mark::{self, Mark};
 use super::producers::ProducerTable;
 use super::scan::{ScanError, Scanner, WHOLE};
 use super::segment::{Segment, file_path};
@@ -111,19 +112,19 @@ impl<D: Disk> Log<D> {
         }
         log.log_start = log.log_start.max(names.segments[0]);
         log.epochs = LeaderEpochs::load(&log.disk, &log.dir)?;
-        let mut recovered = Recovered::default();
+        let (mut recovered, mut mark) = (Recovered::default(), None);
         if hints.clean && log.is_as_it_was_left() {
             log.end = hints.recovery_point;
             // Nothing was ever flushed there.
             log.unsure = (log.end == 0).then_some(0);
         } else {
-            recovered = log.recover(&names)?;
+            (recovered, mark) = log.recover(&names)?;
         }
         log.epochs.truncate_from(log.end);
         log.changed |= log.epochs.is_changed();
         let size = log.segments.last().map_or(0, |segment| segment.size);
         log.unflushed.restart(log.end, size);
-        log.load_producers(&names, recovered.scanned)?;
+        log.load_producers(&names, recovered.scanned, mark)?;
         Ok((log, recovered))
     }
 
@@ -178,7 +179,7 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    fn recover(&mut self, names: &Names) -> Result<Recovered, LogError> {
+    fn recover(&mut self, names: &Names) -> Result<(Recovered, Option<Mark>), LogError> {
         let mut recovered = Recovered {
             scanned: true,
             ..Recovered::default()
@@ -187,17 +188,21 @@ impl<D: Disk> Log<D> {
         // One that ends at the recovery point may have been sealed since, and its trimmed size lost.
         let first = self.segment_of(recovery_point - 1);
         let mut index = first;
-        self.end = self.segments[index].base;
-        self.remove_indexes(names, self.end)?;
+        let mark = self.go_on_from_mark(first)?;
+        let mut from = mark.as_ref().map_or(0, |mark| mark.segment.position);
+        let base = self.segments[first].base;
+        self.end = mark.as_ref().map_or(base, |mark| mark.end);
+        self.remove_indexes(names, base + i64::from(mark.is_some()))?;
         // An epoch before this one would be of a leader that was deposed.
         let mut epoch = self.epochs.at(self.end - 1).unwrap_or(-1);
         let mut names_changed = false;
         while index < self.segments.len() {
-            if self.segments[index].base != self.end {
+            if index > first && self.segments[index].base != self.end {
                 break;
             }
-            let (size, bad) = self.scan(index, &mut epoch)?;
-            recovered.scanned_bytes += size;
+            let (size, bad) = self.scan(index, from, &mut epoch)?;
+            recovered.scanned_bytes += size - from;
+            from = 0;
             self.changed |= self.segments[index].has_indexes();
             let Some(reason) = bad else {
                 index += 1;
@@ -229,7 +234,28 @@ impl<D: Disk> Log<D> {
                 .sync_dir(self.dir.parent().unwrap_or(Path::new(".")))?;
         }
         self.unsure = Some(self.segments[first].base);
-        Ok(recovered)
+        Ok((recovered, mark))
+    }
+
+    /// Takes up the mark of the segment that is scanned first, if there is one that fits; what it
+    /// tells need not be scanned.
+    fn go_on_from_mark(&mut self, first: usize) -> Result<Option<Mark>, LogError> {
+        let segment = &mut self.segments[first];
+        let recovery_point = self.hints.recovery_point;
+        let found = mark::read(&self.disk, &self.dir, segment.base, recovery_point)?;
+        let Some(mark) = found else {
+            self.unmark()?;
+            return Ok(None);
+        };
+        if !segment.restore(&self.disk, &mark.segment)? {
+            self.unmark()?;
+            return Ok(None);
+        }
+        self.marked = mark.segment.position;
+        for &(epoch, start) in &mark.epochs {
+            self.epochs.begin(epoch, start);
+        }
+        Ok(Some(mark))
     }
 
     /// Writes the indexes of what was scanned, but for the last segment's, which a roll or a stop
@@ -267,20 +293,23 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Checks the batches of a segment and notes them, from the log's end on. Tells how many bytes
-    /// are good, and what is wrong with what follows, if anything does.
+    /// Checks the batches of a segment from a position on and notes them, from the log's end on.
+    /// Tells how many bytes are good, and what is wrong with what follows, if anything does.
     fn scan(
         &mut self,
         index: usize,
+        from: u64,
         epoch: &mut i32,
     ) -> Result<(u64, Option<&'static str>), LogError> {
         let segment = &mut self.segments[index];
         let file = self.disk.open(&segment.path, Open::Read)?;
         // Pages that an earlier run failed to write look clean and are not on the disk.
-        file.drop_cache()?;
+        file.drop_cache(from)?;
         let len = file.len()?;
-        segment.reset_indexes();
-        let mut scanner = Scanner::new(&file, 0, len, WHOLE.min(len as usize + 1).max(4096));
+        if from == 0 {
+            segment.reset_indexes();
+        }
+        let mut scanner = Scanner::new(&file, from, len, WHOLE.min(len as usize + 1).max(4096));
         loop {
             let position = scanner.position();
             let header = match scanner.next_checked() {
@@ -385,8 +414,14 @@ impl<D: Disk> Log<D> {
         Ok(candidate)
     }
 
-    /// Loads the newest snapshot of producers up to the log's end, and replays what came after it.
-    fn load_producers(&mut self, names: &Names, scanned: bool) -> Result<(), LogError> {
+    /// Loads the newest snapshot of producers up to the log's end, or the mark if that is newer, and
+    /// replays what came after it.
+    fn load_producers(
+        &mut self,
+        names: &Names,
+        scanned: bool,
+        mark: Option<Mark>,
+    ) -> Result<(), LogError> {
         let mut from = None;
         for &offset in names.snapshots.iter().rev() {
             let is_loose = !self.segments.iter().any(|segment| segment.base == offset);
@@ -408,6 +443,10 @@ impl<D: Disk> Log<D> {
                 Err(error @ LogError::Malformed { .. }) => tracing::warn!("{error}"),
                 Err(error) => return Err(error),
             }
+        }
+        if let Some(mark) = mark.filter(|mark| from.is_none_or(|from| from < mark.end)) {
+            self.producers = mark.producers;
+            from = Some(mark.end);
         }
         // A clean stop leaves one at the log's end, if there is anything to tell.
         let is_told = from == Some(self.end) || (!scanned && !self.has_snapshots);
@@ -450,7 +489,7 @@ impl<D: Disk> Log<D> {
         let names = Names::list(&self.disk, &self.dir)?;
         self.producers = ProducerTable::default();
         self.loose_snapshot = None;
-        self.load_producers(&names, true)
+        self.load_producers(&names, true, None)
     }
 }
 
@@ -469,8 +508,8 @@ fn wrong_order(header: &BatchHeader, expected: i64, epoch: i32) -> Option<&'stat
 fn last_used<F: DiskFile>(file: &F, from: u64) -> io::Result<Option<u64>> {
     let len = file.len()?;
     let mut buffer = vec![0; WHOLE.min(usize::try_from(len.saturating_sub(from)).unwrap_or(WHOLE))];
-    let (mut at, mut used) = (from, None);
-    while at < len {
+    let (mut next, mut used) = (from, None);
+    while let Some(at) = file.next_data(next)?.filter(|&at| at < len) {
         let read = file.read_at(&mut buffer, at)?;
         if read == 0 {
             break;
@@ -478,7 +517,7 @@ fn last_used<F: DiskFile>(file: &F, from: u64) -> io::Result<Option<u64>> {
         if let Some(last) = buffer[..read].iter().rposition(|&byte| byte != 0) {
             used = Some(at + last as u64 + 1);
         }
-        at += read as u64;
+        next = at + read as u64;
     }
     Ok(used)
 }

@@ -9,7 +9,7 @@ use disk::{Disk, DiskFile, Open, SegmentFile};
 
 use super::error::LogError;
 use super::header::BatchHeader;
-use super::index::{Entry, Index, OffsetEntry, TimeEntry};
+use super::index::{Entry, Index, IndexMark, OffsetEntry, TimeEntry};
 use super::scan::{LOOKUP, ScanError, Scanner, WHOLE};
 
 /// The file of the segment with this base offset, as Kafka names it.
@@ -39,6 +39,49 @@ impl Largest {
         timestamp: -1,
         offset: -1,
     };
+}
+
+/// What a segment knew of its batches up to a position, its indexes written up to there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentMark {
+    /// Bytes of batches.
+    pub(super) position: u64,
+    bytes_since_entry: u64,
+    largest: Largest,
+    offsets: IndexMark,
+    times: IndexMark,
+}
+
+impl SegmentMark {
+    pub(super) fn words(&self) -> [i64; 8] {
+        [
+            self.position as i64,
+            self.bytes_since_entry as i64,
+            self.largest.timestamp,
+            self.largest.offset,
+            i64::from(self.offsets.entries),
+            i64::from(self.offsets.crc),
+            i64::from(self.times.entries),
+            i64::from(self.times.crc),
+        ]
+    }
+
+    pub(super) fn of_words(words: [i64; 8]) -> Option<Self> {
+        let [position, since, timestamp, offset, index @ ..] = words;
+        let index = |at: usize| {
+            Some(IndexMark {
+                entries: u32::try_from(index[at]).ok()?,
+                crc: u32::try_from(index[at + 1]).ok()?,
+            })
+        };
+        Some(SegmentMark {
+            position: u64::try_from(position).ok()?,
+            bytes_since_entry: u64::try_from(since).ok()?,
+            largest: Largest { timestamp, offset },
+            offsets: index(0)?,
+            times: index(2)?,
+        })
+    }
 }
 
 /// One segment.
@@ -184,6 +227,31 @@ impl<D: Disk> Segment<D> {
             written.push(self.times.path().to_owned());
         }
         Ok(written)
+    }
+
+    /// Writes the indexes up to here, for a recovery that goes on from here.
+    pub(super) fn mark(&mut self, disk: &D) -> Result<SegmentMark, LogError> {
+        Ok(SegmentMark {
+            position: self.size,
+            bytes_since_entry: self.bytes_since_entry,
+            largest: self.largest(disk)?,
+            offsets: self.offsets.mark(disk)?,
+            times: self.times.mark(disk)?,
+        })
+    }
+
+    /// Goes on from a mark, if the indexes are what it says. If not, they are to be removed.
+    pub(super) fn restore(&mut self, disk: &D, mark: &SegmentMark) -> Result<bool, LogError> {
+        let fits = mark.position <= self.size
+            && self.offsets.restore(disk, mark.offsets)?
+            && self.times.restore(disk, mark.times)?;
+        if fits {
+            self.size = mark.position;
+            self.bytes_since_entry = mark.bytes_since_entry;
+            self.largest = Some(mark.largest);
+            self.rebuilt = true;
+        }
+        Ok(fits)
     }
 
     /// Whether this process has put entries into the indexes.

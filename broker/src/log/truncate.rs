@@ -63,6 +63,7 @@ impl<D: Disk> Log<D> {
     }
 
     fn cut_state(&mut self, end: i64) -> Result<(), LogError> {
+        self.unmark()?;
         self.end = end;
         self.recent.clear();
         self.changed = true;

@@ -11,6 +11,7 @@ use super::epochs::LeaderEpochs;
 use super::error::LogError;
 use super::flush::{Unflushed, sync_file};
 use super::header::BatchHeader;
+use super::mark::Taken;
 use super::producers::ProducerTable;
 use super::segment::Segment;
 use super::{LogConfig, OpenHints, partition_metadata, producer_snapshot};
@@ -68,6 +69,9 @@ pub struct Log<D: Disk> {
     pub(super) unsure: Option<i64>,
     /// What a clean stop has still to sync. An append makes it stale, and recovery does without.
     staged: Vec<PathBuf>,
+    /// For recovery: the mark to be written next, and the last segment's size at the last one.
+    pub(super) mark: Option<Taken>,
+    pub(super) marked: u64,
     /// Whether there are snapshots of producers, and the one that is at no segment's start.
     pub(super) has_snapshots: bool,
     pub(super) loose_snapshot: Option<i64>,
@@ -93,6 +97,8 @@ impl<D: Disk> Log<D> {
             changed: false,
             unsure: None,
             staged: Vec::new(),
+            mark: None,
+            marked: 0,
             has_snapshots: false,
             loose_snapshot: None,
         }

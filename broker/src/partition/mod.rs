@@ -48,6 +48,9 @@ pub(crate) struct Partition {
     this: Weak<Self>,
 }
 
+/// A recovery reads about twice so many bytes of a partition; a mark costs some 50 µs.
+const MARK_EVERY: u64 = 2 << 20;
+
 /// Where a partition stands with the sync pool: at most one job at a time.
 const SYNC_IDLE: u8 = 0;
 const SYNC_QUEUED: u8 = 1;
@@ -286,6 +289,18 @@ impl Partition {
         self.state.lock().checkpoint()
     }
 
+    /// Notes where a recovery may begin, once the checkpoints on disk say that everything below
+    /// `recovery_point` is.
+    pub(crate) fn mark(&self, recovery_point: i64) {
+        let mut state = self.state.lock();
+        if let Ok(log) = state.log()
+            && let Err(error) = log.mark(recovery_point, MARK_EVERY)
+        {
+            // A recovery reads more without.
+            tracing::debug!("{}-{} has no new mark: {error}", self.topic, self.index);
+        }
+    }
+
     /// Writes what a start after a clean stop reads. Tells whether anything is left to be synced.
     pub(crate) fn stage_close(&self) -> bool {
         let mut state = self.state.lock();
@@ -370,10 +385,10 @@ impl Partition {
         let mut state = self.state.lock();
         match result {
             Ok(flush) => {
-                if let Ok(log) = state.log() {
-                    log.flushed_to(&flush);
-                }
+                let bytes = state.log().map_or(0, |log| log.flushed_to(&flush));
                 self.move_high_watermark(&mut state);
+                drop(state);
+                self.storage.flushed(bytes);
             }
             // A sync may find its folder gone because the topic was deleted meanwhile.
             Err(_) if state.log().is_err() => {}

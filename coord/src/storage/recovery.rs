@@ -117,7 +117,7 @@ fn replay<D: Disk>(
         let path = dir.join(log_name(*first));
         let file = disk.open(&path, if is_last { Open::Write } else { Open::Read })?;
         // What a failed sync left in memory only must not be taken for what is on disk.
-        file.drop_cache()?;
+        file.drop_cache(0)?;
         let head = read_range(&file, 0, HEADER_LEN as usize)?;
         let Some(previous) = parse_header(&head, &path)? else {
             if is_last && never_held_records(&file)? {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom, fadvise, fallocate, seek};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
 
 use super::{Shared, Window};
@@ -120,9 +120,19 @@ impl DiskFile for RealFile {
         self.shared.health.last_word("sync", &self.path, result)
     }
 
-    fn drop_cache(&self) -> io::Result<()> {
-        let result = fadvise(&self.file, 0, None, Advice::DontNeed);
+    fn drop_cache(&self, from: u64) -> io::Result<()> {
+        // A page is dropped as a whole or not at all.
+        let result = fadvise(&self.file, from & !0xffff, None, Advice::DontNeed);
         self.read_result("drop the cached pages of", result.map_err(Into::into))
+    }
+
+    fn next_data(&self, from: u64) -> io::Result<Option<u64>> {
+        match seek(&self.file, SeekFrom::Data(from)) {
+            Ok(at) => Ok(Some(at)),
+            Err(Errno::NXIO) => Ok(None),
+            // A file system that cannot tell: all of it may be data.
+            Err(_) => Ok((from < self.len()?).then_some(from)),
+        }
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -111,3 +111,24 @@ fn a_full_device_is_an_error_that_makes_the_disk_final() {
     assert!(reason.contains("/dev/full"), "{reason}");
     assert!(disk.replace(Path::new("/tmp/never"), b"x").is_err());
 }
+
+#[test]
+fn reserved_room_is_passed_over_without_reading_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let disk = RealDisk::new();
+    let path = folder.path().join("f");
+    let file = disk.open(&path, Open::Create).expect("open");
+    file.write_at(&[IoSlice::new(&[7; 100])], 0).expect("write");
+    if file.allocate(100, 1 << 20).is_err() {
+        return;
+    }
+    file.write_at(&[IoSlice::new(&[7; 100])], 1 << 19)
+        .expect("write");
+    file.sync().expect("sync");
+    assert_eq!(file.next_data(50).expect("seek"), Some(50));
+    let next = file.next_data(1 << 17).expect("seek").expect("data");
+    assert!((1 << 17..=1 << 19).contains(&next));
+    let last = file.next_data((1 << 19) + 100).expect("seek");
+    assert!(last.is_none_or(|at| at >= (1 << 19) + 100));
+    assert_eq!(file.next_data(2 << 20).expect("seek"), None);
+}

@@ -116,8 +116,9 @@ impl DiskFile for SimulatedFile {
         Ok(())
     }
 
-    fn drop_cache(&self) -> io::Result<()> {
-        self.state.lock().tree.file(self.id)?.forget_clean();
+    fn drop_cache(&self, from: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.tree.file(self.id)?.forget_clean(from as usize);
         Ok(())
     }
 }

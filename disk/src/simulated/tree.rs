@@ -51,7 +51,7 @@ impl File {
     }
 
     /// What a reader finds once the clean pages are dropped.
-    pub(super) fn forget_clean(&mut self) {
+    pub(super) fn forget_clean(&mut self, from: usize) {
         let mut medium = self.durable.clone();
         medium.resize(self.current.len().max(medium.len()), 0);
         for &sector in &self.dirty {
@@ -62,7 +62,8 @@ impl File {
             }
         }
         medium.truncate(self.current.len());
-        self.current = medium;
+        let from = from.min(medium.len());
+        self.current[from..].copy_from_slice(&medium[from..]);
     }
 
     pub(super) fn write(&mut self, bytes: &[u8], position: usize) {

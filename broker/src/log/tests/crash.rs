@@ -35,7 +35,7 @@ fn life<D: Disk>(seed: u64, disk: D, crash: impl Fn(&D) -> D) -> Result<(), Stri
     let mut log = opened(&disk, 0, false);
     let mut early = None;
     for _ in 0..120 {
-        match random.below(22) {
+        match random.below(23) {
             0..9 => {
                 let (count, len) = (1 + random.below(5) as i32, random.below(1200) as usize);
                 let mut batch = Batch::new(log.end_offset(), count, Vec::new())
@@ -62,7 +62,11 @@ fn life<D: Disk>(seed: u64, disk: D, crash: impl Fn(&D) -> D) -> Result<(), Stri
                 }
             }
             14 => log.park().map_err(|error| error.to_string())?,
-            15 => model.checkpoint = log.recovery_point(),
+            15 => {
+                model.checkpoint = log.recovery_point();
+                mark(&mut log, &model)?;
+            }
+            21 => mark(&mut log, &model)?,
             16 => {
                 let offset = random.below(model.end() as u64 + 1) as i64;
                 let _ = log.read(offset, 500, model.end(), true);
@@ -125,6 +129,11 @@ fn life<D: Disk>(seed: u64, disk: D, crash: impl Fn(&D) -> D) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+fn mark<D: Disk>(log: &mut Log<D>, model: &Model) -> Result<(), String> {
+    let marked = log.mark(model.checkpoint, 700);
+    marked.map_err(|error| error.to_string())
 }
 
 /// A clean stop, alone or as one of many.

@@ -32,7 +32,7 @@ impl DiskFile for NoSyncFile {
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
-    fn drop_cache(&self) -> io::Result<()> {
+    fn drop_cache(&self, _from: u64) -> io::Result<()> {
         Ok(())
     }
 }

@@ -88,3 +88,59 @@ fn what_recovery_scanned_of_a_sealed_segment_is_found_by_time_after_later_starts
     let found = open(end, true).offset_for_timestamp(1000 + last, end);
     assert_eq!(found.expect("find"), Some((1000 + last, last)));
 }
+
+#[test]
+fn a_recovery_goes_on_from_a_mark_and_knows_what_a_whole_scan_does() {
+    for seed in 0..100 {
+        let disk = disk(seed);
+        let large = LogConfig {
+            segment_bytes: 1 << 20,
+            ..config()
+        };
+        let open = |disk: &SimulatedDisk, point| {
+            let opened = Log::open(disk.clone(), dir(), large.clone(), hints(point, false), 0);
+            opened.expect("open")
+        };
+        let (mut log, _) = open(&disk, 0);
+        let mut random = Random(seed);
+        let mut checkpoint = 0;
+        for n in 0..400 {
+            let at = 1000 + random.below(1000) as i64;
+            let batch = Batch::new(log.end_offset(), 1, vec![0; 200])
+                .at(at)
+                .epoch(n / 100)
+                .producer(n.into(), 0, 0);
+            append(&mut log, &batch);
+            log.producers_mut().appended(&batch.header, at);
+            if n % 50 == 0 {
+                // Under load, the end is past what is flushed.
+                log.mark(checkpoint, 5000).expect("mark");
+                flush(&mut log);
+                checkpoint = log.flushed();
+            }
+        }
+        flush(&mut log);
+        let (end, size) = (log.end_offset(), log.size_bytes());
+        drop(log);
+        let lost_power = seed % 2 == 0;
+        let left = if lost_power { disk.crash() } else { disk };
+        let tell = |point| {
+            let (mut log, recovered) = open(&left, point);
+            let mut batches = Vec::new();
+            for offset in 0..end {
+                let slice = log.read(offset, 1, end, true).expect("read").expect("some");
+                batches.push((slice.position(), slice.len()));
+            }
+            let epochs: Vec<_> = (0..end).map(|offset| log.epoch_at(offset)).collect();
+            let greatest = log.segments[0].largest(&left).expect("largest");
+            let producers = log.producers().clone();
+            let told = (log.end_offset(), batches, epochs, greatest, producers);
+            (recovered.scanned_bytes, told)
+        };
+        let (scanned, by_mark) = tell(checkpoint);
+        assert!(lost_power || scanned < size / 2, "{scanned} of {size}");
+        let (scanned, whole) = tell(0);
+        assert_eq!(scanned, size, "no mark is below a recovery point of 0");
+        assert_eq!(by_mark, whole, "seed {seed}");
+    }
+}
