@@ -1,7 +1,7 @@
 //! Which leader epoch began at which offset, and the `leader-epoch-checkpoint` that keeps it.
 //!
 //! The file is written at a roll and at a clean stop. What began in the last segment is found
-//! again by recovery, which reads that segment's batches anyway.
+//! again by recovery, in that segment's batches or in its mark.
 
 use std::io;
 use std::path::{Path, PathBuf};
