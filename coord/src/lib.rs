@@ -18,6 +18,7 @@ mod session;
 mod storage;
 mod tree;
 mod watch;
+pub mod zoo_cfg;
 mod zxid;
 
 pub use error::{CoordError, ErrorCode, MultiError};
