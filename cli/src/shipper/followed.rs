@@ -155,6 +155,17 @@ impl Followed {
         self.size != self.read.position
     }
 
+    /// It was empty at the last look, for all that is known. Where no name leads to it, no look will mark it,
+    /// nor can there be copies.
+    pub fn is_unmarked(&self) -> bool {
+        self.named && self.read.position == 0 && self.read.head.len == 0
+    }
+
+    /// It is not read before a look has found out what it is.
+    pub fn waits_for_look(&self) -> bool {
+        self.rewritten || (self.is_unmarked() && self.is_unfinished())
+    }
+
     /// There are bytes of a line whose end is missing.
     pub fn is_unfinished(&self) -> bool {
         let meta = self.file.as_ref().and_then(|file| file.metadata().ok());

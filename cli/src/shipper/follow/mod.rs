@@ -369,16 +369,16 @@ impl Follower {
         self.changed |= before != self.files.len();
     }
 
-    /// Whether a read met what only a look can make sense of.
+    /// Whether there is something that only a look can make sense of.
     pub fn wants_look(&self) -> bool {
-        self.files.values().any(|f| f.rewritten)
+        self.files.values().any(Followed::waits_for_look)
     }
 
     /// Whether everything that can be read has been: for `--once`.
     pub fn is_drained(&self) -> bool {
         self.files.values().all(|f| {
             let done = f.file.is_some() || !f.named || !f.has_unread();
-            !f.rewritten && (done || self.look.troubles.of(&f.path).is_some())
+            (done && !f.waits_for_look()) || self.look.troubles.of(&f.path).is_some()
         })
     }
 

@@ -46,6 +46,12 @@ impl Follower {
             }
         };
         let state = (meta.len(), modified_ns(&meta));
+        // A look marks its head before the first read. Without a mark, a read would take what it holds by
+        // now for all that it ever held, and its new time would hide what was copied and truncated since.
+        if f.is_unmarked() {
+            f.at_end = state.0 == 0;
+            return 0;
+        }
         // An unfinished line becomes one when nobody is left to finish it.
         let last = self.settings.once
             || (!f.growing && now.duration_since(f.active) >= self.settings.drain);

@@ -232,12 +232,17 @@ impl Run {
     }
 }
 
+/// Seeds that lost a line once. 1108: a read of a file that was filled, copied and emptied since the look.
+const LOST_ONCE: [u64; 1] = [1108];
+
 /// `SEED=` runs one again, `MILENA_SEEDS=` more than usual.
-fn seeds() -> std::ops::Range<u64> {
+fn seeds() -> Vec<u64> {
     let number = |name| std::env::var(name).map(|n| n.parse().expect("seeds are numbers"));
     match number("SEED") {
-        Ok(seed) => seed..seed + 1,
-        Err(_) => 0..number("MILENA_SEEDS").unwrap_or(300),
+        Ok(seed) => vec![seed],
+        Err(_) => (0..number("MILENA_SEEDS").unwrap_or(300))
+            .chain(LOST_ONCE)
+            .collect(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Rotations: by renaming and by copytruncate, seen running, stopped, and half done.
 
 use std::fs;
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
 
 use super::World;
 
@@ -256,4 +258,63 @@ fn lines_under_way_while_their_file_is_truncated_come_once() {
     w.step();
     w.step();
     w.check(&["one", "two", "three"]);
+}
+
+#[test]
+fn what_an_empty_file_held_and_lost_between_two_looks_is_read_from_the_copy() {
+    for (stopped, then) in [
+        (false, ""),
+        (true, ""),
+        (false, "three\n"),
+        (true, "three\n"),
+    ] {
+        let mut w = World::new(&["a.log"]);
+        // The clocks of file systems are coarse.
+        let begin = SystemTime::now() - Duration::from_secs(100);
+        let at = |w: &World, name: &str, second| {
+            let file = fs::File::options().append(true).open(w.path(name));
+            let time = begin + Duration::from_secs(second);
+            file.unwrap().set_modified(time).unwrap();
+        };
+        w.write("a.log", "");
+        at(&w, "a.log", 0);
+        w.step();
+        w.append("a.log", "two\n");
+        w.copytruncate("a.log", "a.log.1", then);
+        at(&w, "a.log.1", 1);
+        at(&w, "a.log", 2);
+        w.read();
+        if stopped {
+            w.restart();
+        }
+        w.step();
+        w.step();
+        let mut expected = vec!["two"];
+        expected.extend(then.lines());
+        w.check(&expected);
+    }
+}
+
+#[test]
+fn a_file_that_was_empty_is_read_after_the_next_look_or_once_it_has_no_name() {
+    let mut w = World::new(&["a.log"]);
+    w.write("a.log", "");
+    w.step();
+    assert!(!w.follower.wants_look());
+    w.append("a.log", "one\n");
+    assert!(w.follower.wants_look());
+    w.step();
+    assert!(!w.follower.wants_look());
+    w.check(&["one"]);
+    w.write("a.log", "");
+    w.step();
+    let mut held = fs::File::options()
+        .append(true)
+        .open(w.path("a.log"))
+        .unwrap();
+    fs::remove_file(w.path("a.log")).unwrap();
+    w.step();
+    held.write_all(b"two\n").unwrap();
+    w.step();
+    w.check(&["two"]);
 }
