@@ -18,6 +18,7 @@ mod session;
 mod storage;
 mod tree;
 mod watch;
+pub mod zab;
 pub mod zoo_cfg;
 mod zxid;
 
