@@ -17,12 +17,13 @@ WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") el
 
 
 def binary():
-    """The `milena` to run, or None: MILENA, then the release build, then the debug build."""
+    """The `milena` to run, or None: MILENA, or the build that is newer, release or debug."""
     named = os.environ.get("MILENA")
     if named:
         return Path(named).resolve()
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-    return next((p for b in ("release", "debug") if (p := target / b / "milena").exists()), None)
+    builds = [p for b in ("release", "debug") if (p := target / b / "milena").exists()]
+    return max(builds, key=lambda p: p.stat().st_mtime, default=None)
 
 
 def free_ports(count):
