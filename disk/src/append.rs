@@ -7,6 +7,10 @@
 //! write-protects it again): measured with 64 files and a sync for each 5 appends of 170 bytes,
 //! 59 µs of CPU a sync where a write costs 14.
 //!
+//! What is gathered is written with zeros behind it: a sync of blocks never written before also
+//! writes the file's map of blocks. Measured with a sync for each 850 bytes: 9,000 syncs a second
+//! in place of 8,100 for one file, 16,200 in place of 14,500 for eight, at a quarter less CPU.
+//!
 //! Where nothing can be mapped, all are written. Blocks are reserved before they are stored to,
 //! in steps that grow with the file, so that a full disk is a clean error and many idle files
 //! reserve little.
@@ -22,6 +26,10 @@ pub const SMALL_APPEND: usize = 4096;
 
 /// No more than this is gathered before it is written.
 const GATHERED_MAX: usize = 64 << 10;
+/// So many zeros, at most, are written behind what was gathered: as many as the file has bytes,
+/// so that small files stay small.
+const ZEROS_MAX: usize = 64 << 10;
+static ZEROS: [u8; ZEROS_MAX] = [0; ZEROS_MAX];
 /// What is kept allocated for the next bytes to gather; there may be many files.
 const GATHERED_KEPT: usize = 4 << 10;
 
@@ -116,6 +124,8 @@ pub struct AppendFile<F> {
     end: u64,
     /// The last bytes before `end`, which are not in the file yet.
     gathered: Vec<u8>,
+    /// No block below was never written.
+    zeroed: u64,
     /// The file's size; blocks are reserved up to here if `reserves`.
     reserved: u64,
     reserves: bool,
@@ -139,6 +149,7 @@ impl<F: DiskFile> AppendFile<F> {
             segment: Arc::new(SegmentFile::new(file, end)),
             end,
             gathered: Vec::new(),
+            zeroed: 0,
             reserved,
             reserves: true,
             limit,
@@ -211,17 +222,23 @@ impl<F: DiskFile> AppendFile<F> {
     }
 
     fn write(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        self.write_behind_gathered([head, body])?;
+        self.publish(self.end + (head.len() + body.len()) as u64);
+        Ok(())
+    }
+
+    /// Writes what is gathered, and these behind it.
+    fn write_behind_gathered(&mut self, more: [&[u8]; 2]) -> io::Result<()> {
         let from = self.end - self.gathered.len() as u64;
         let slices = [
             IoSlice::new(&self.gathered),
-            IoSlice::new(head),
-            IoSlice::new(body),
+            IoSlice::new(more[0]),
+            IoSlice::new(more[1]),
         ];
         let first = usize::from(self.gathered.is_empty());
         self.segment.file.write_at(&slices[first..], from)?;
         self.gathered.clear();
         self.gathered.shrink_to(GATHERED_KEPT);
-        self.publish(self.end + (head.len() + body.len()) as u64);
         Ok(())
     }
 
@@ -239,7 +256,15 @@ impl<F: DiskFile> AppendFile<F> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        self.write(&[], &[])
+        let mut zeros: &[u8] = &[];
+        if self.end > self.zeroed {
+            let ahead = page_ceil(self.end) + page_floor(self.end.min(ZEROS_MAX as u64 - PAGE));
+            self.zeroed = ahead.min(self.reserved).max(self.end);
+            zeros = &ZEROS[..(self.zeroed - self.end) as usize];
+        }
+        self.write_behind_gathered([zeros, &[]])?;
+        self.publish(self.end);
+        Ok(())
     }
 
     /// What makes all that is appended by now durable.
@@ -270,6 +295,7 @@ impl<F: DiskFile> AppendFile<F> {
             self.segment.file.set_len(self.end)?;
         }
         self.reserved = self.end;
+        self.zeroed = self.zeroed.min(self.end);
         Ok(())
     }
 
@@ -283,6 +309,7 @@ impl<F: DiskFile> AppendFile<F> {
         self.segment.file.set_len(end)?;
         self.end = end;
         self.reserved = end;
+        self.zeroed = self.zeroed.min(end);
         Ok(())
     }
 
