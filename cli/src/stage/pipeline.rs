@@ -397,17 +397,20 @@ impl<R: Recent> Step for Pipeline<R> {
     fn assigned(&mut self, partitions: &[TopicPartition]) {
         self.stale = true;
         if let Some(windows) = &mut self.windows {
-            for partition in partitions {
-                windows.assigned(partition.clone());
-            }
+            let all = partitions.iter().cloned();
+            all.for_each(|partition| windows.assigned(partition));
+        }
+    }
+
+    fn unheard(&mut self, partitions: &[TopicPartition]) {
+        if let Some(windows) = &mut self.windows {
+            windows.unheard(partitions);
         }
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) {
         if let Some(windows) = &mut self.windows {
-            for partition in partitions {
-                windows.revoked(partition);
-            }
+            windows.revoked(partitions);
         }
     }
 }

@@ -53,6 +53,8 @@ struct Progress {
     newest_ms: Option<i64>,
     /// For how long it has been silent while we listened.
     silent_ms: i64,
+    /// Since the last tick its broker did not answer.
+    unheard: bool,
 }
 
 /// The open windows.
@@ -95,6 +97,7 @@ impl Windows {
         self.partitions.entry(partition).or_insert(Progress {
             newest_ms: None,
             silent_ms: 0,
+            unheard: false,
         });
     }
 
@@ -104,15 +107,31 @@ impl Windows {
         let before = self.ticked_ms.replace(now_ms).unwrap_or(now_ms);
         let passed = (now_ms - before).clamp(0, TICK_MS_MAX);
         for progress in self.partitions.values_mut() {
-            progress.silent_ms = progress.silent_ms.saturating_add(passed);
+            progress.silent_ms = if std::mem::take(&mut progress.unheard) {
+                0
+            } else {
+                progress.silent_ms.saturating_add(passed)
+            };
         }
     }
 
-    /// The partition is someone else's now. Windows with records of it are dropped as a whole: the stage
-    /// commits no further than their first records, so these come again, here or there.
-    pub fn revoked(&mut self, partition: &TopicPartition) {
-        self.partitions.remove(partition);
-        self.open.retain(|_, w| !w.first.contains_key(partition));
+    /// The partitions' brokers do not answer. Nobody knows what these have by now, so their silence begins
+    /// anew after the next tick: else all that was written meanwhile would come late.
+    pub fn unheard(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(progress) = self.partitions.get_mut(partition) {
+                progress.unheard = true;
+            }
+        }
+    }
+
+    /// The partitions are someone else's now. Windows with records of them are dropped as a whole: the
+    /// stage commits no further than their first records, so these come again, here or there.
+    pub fn revoked(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.partitions.remove(partition);
+            self.open.retain(|_, w| !w.first.contains_key(partition));
+        }
         self.keys = self.open.values().map(|w| w.counts.len()).sum();
     }
 
@@ -131,6 +150,7 @@ impl Windows {
             .or_insert(Progress {
                 newest_ms: None,
                 silent_ms: 0,
+                unheard: false,
             });
         progress.newest_ms = progress.newest_ms.max(Some(time_ms));
         progress.silent_ms = 0;
@@ -331,6 +351,23 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_whose_broker_does_not_answer_is_not_silent() {
+        let mut w = World::new();
+        w.add(0, 10, "a");
+        assert_eq!(w.close(), []);
+        for _ in 0..10 {
+            w.now += 900;
+            w.windows.unheard(&[tp(0)]);
+            assert_eq!(w.close(), []);
+        }
+        w.now += 900;
+        assert_eq!(w.close(), []);
+        assert_eq!(w.add(0, 20, "a"), Added::Counted);
+        w.now += 1000;
+        assert_eq!(w.close(), [one(0, "a", 2)]);
+    }
+
+    #[test]
     fn the_number_of_keys_is_bounded() {
         let mut w = World::new();
         for key in ["a", "b", "c"] {
@@ -359,7 +396,7 @@ mod tests {
         let mut w = World::new();
         w.add(0, 5, "a");
         w.add(1, 65, "a");
-        w.windows.revoked(&tp(1));
+        w.windows.revoked(&[tp(1)]);
         assert_eq!(w.windows.holds(&tp(1)), None);
         assert_eq!(w.windows.holds(&tp(0)), Some(1));
     }

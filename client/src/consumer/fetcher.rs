@@ -317,6 +317,7 @@ fn accept(shared: &Shared, plan: &Plan, response: FetchResponse) -> bool {
                     _ => Bytes::new(),
                 };
                 let check = shared.config.check_crcs;
+                positions.heard(wanted, Instant::now());
                 positions.arrived(wanted, bytes, data.high_watermark, check);
             }
             ErrorCode::OffsetOutOfRange => {

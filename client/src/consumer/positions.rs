@@ -4,6 +4,8 @@
 //! Each assignment and seek gives a partition a new epoch; what was asked under an older one
 //! is dropped when it arrives.
 
+mod heard;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
@@ -44,6 +46,8 @@ struct Assigned {
     damage: Option<ConsumeError>,
     /// The log's end at the last fetch.
     high_watermark: Option<i64>,
+    /// When a fetch was answered last.
+    heard: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -406,6 +410,7 @@ impl Assigned {
             buffered: Buffered::default(),
             damage: None,
             high_watermark: None,
+            heard: None,
         }
     }
 

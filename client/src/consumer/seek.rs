@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::fetcher::Shared;
 use super::{ConsumeError, Consumer};
@@ -62,6 +65,14 @@ impl Consumer {
     /// The partition's end as of the last fetch: what is between it and the position is its lag.
     pub fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
         self.shared.positions.lock().high_watermark(partition)
+    }
+
+    /// The assigned partitions whose leaders have answered no fetch `within` this time, which should be
+    /// longer than [`fetch_max_wait`](super::ConsumerConfig::fetch_max_wait). That they have no records
+    /// is not known.
+    pub fn unheard(&self, within: Duration) -> Vec<TopicPartition> {
+        let now = Instant::now();
+        self.shared.positions.lock().unheard(now, within)
     }
 
     pub(super) fn change_assigned(

@@ -5,8 +5,10 @@
 //! rebalance takes partitions away, and at the end, the loop waits for its last checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
@@ -21,6 +23,9 @@ use crate::{
 
 /// How often a step ticks.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long an answer to a fetch may take, beyond what the broker may hold it, before the step is told.
+const UNHEARD_AFTER: Duration = Duration::from_secs(2);
 
 /// What to do with a record that the step cannot process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,7 +111,7 @@ pub struct StageReport {
     pub commits: u64,
 }
 
-/// Runs a stage until `shutdown` completes (then it finishes what it has read, commits, and
+/// Runs a stage until `shutdown` completes (then it finishes the record it is at, commits, and
 /// leaves its group), the input ends, or something fails. At least once: an offset is committed
 /// after all outputs of the records before it were acked.
 ///
@@ -201,7 +206,7 @@ impl<S: Step> Stage<'_, S> {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut next_tick = Instant::now() + TICK;
         let mut next_commit = Instant::now() + self.config.commit_interval;
-        loop {
+        'reading: loop {
             let timeout = next_tick
                 .min(next_commit)
                 .saturating_duration_since(Instant::now());
@@ -214,6 +219,10 @@ impl<S: Step> Stage<'_, S> {
             match event {
                 Event::Records(records) => {
                     for record in records {
+                        // A step may take long for each. What is left here is not committed.
+                        if has_completed(shutdown.as_mut()).await {
+                            break 'reading;
+                        }
                         self.apply(record).await?;
                     }
                 }
@@ -270,6 +279,11 @@ impl<S: Step> Stage<'_, S> {
     async fn tick(&mut self) -> Result<(), StageError> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let now_ms = since.map_or(0, |since| since.as_millis() as i64);
+        let within = self.config.consumer.fetch_max_wait + UNHEARD_AFTER;
+        let unheard = self.consumer.unheard(within);
+        if !unheard.is_empty() {
+            self.step.unheard(&unheard);
+        }
         let ticked = self.step.tick(now_ms, &mut self.out).await;
         self.judge(ticked, None)?;
         self.send().await
@@ -418,4 +432,10 @@ impl<S: Step> Stage<'_, S> {
         let mut ends = ends.iter();
         ends.all(|(partition, end)| self.consumer.position(partition) >= Some(*end))
     }
+}
+
+/// A step that never waits must not keep whoever completes it from running.
+async fn has_completed(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
+    tokio::task::consume_budget().await;
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
 }

@@ -67,6 +67,12 @@ pub trait Step: Send {
         let _ = partitions;
     }
 
+    /// Called before a tick with those of this stage's partitions whose brokers have not answered for
+    /// seconds: that no records come of them does not mean that they have none.
+    fn unheard(&mut self, partitions: &[TopicPartition]) {
+        let _ = partitions;
+    }
+
     /// These partitions are no longer this stage's: state that came from them is dropped, as
     /// whoever reads them next rebuilds it. Called after their offsets were committed.
     fn revoked(&mut self, partitions: &[TopicPartition]) {

@@ -225,3 +225,21 @@ fn failures_in_a_row_are_counted_until_something_arrives() {
     }
     assert_eq!(counts, [1, 2, 1]);
 }
+
+#[test]
+fn a_partition_is_unheard_until_a_fetch_is_answered_and_when_none_is_for_long() {
+    let mut positions = Positions::default();
+    positions.assign([(tp(0), Some(0)), (tp(1), Some(0))], None);
+    let (now, within) = (Instant::now(), Duration::from_secs(2));
+    assert_eq!(positions.unheard(now, within), [tp(0), tp(1)]);
+    let asked = plan(&mut positions, 2).wanted;
+    positions.heard(&asked[0], now);
+    positions.failed(&asked[1], |_| now);
+    assert_eq!(positions.unheard(now + within, within), [tp(1)]);
+    let late = now + within + Duration::from_millis(1);
+    assert_eq!(positions.unheard(late, within), [tp(0), tp(1)]);
+    // An answer to what was asked before a seek tells nothing of what is asked now.
+    positions.seek(&tp(0), 5);
+    positions.heard(&asked[0], late);
+    assert_eq!(positions.unheard(late, within), [tp(0), tp(1)]);
+}
