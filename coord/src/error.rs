@@ -128,6 +128,42 @@ pub enum CoordError {
         /// How much it may be.
         limit: usize,
     },
+    /// The znode's access control list does not permit it.
+    #[error("not permitted by the access control list that governs {path}")]
+    NoAuth {
+        /// The znode in question.
+        path: String,
+    },
+    /// An access control list that is empty, or has a line that cannot be.
+    #[error("the access control list for {path} is not valid")]
+    InvalidAcl {
+        /// The znode in question.
+        path: String,
+    },
+    /// Authentication failed: an unknown scheme, or nothing that proves anything.
+    #[error("authentication by scheme {scheme:?} failed")]
+    AuthFailed {
+        /// The scheme as it was given.
+        scheme: String,
+    },
+    /// Past the hard limit of a quota.
+    #[error("the quota of {path} is exceeded")]
+    QuotaExceeded {
+        /// The top of the subtree under the quota.
+        path: String,
+    },
+    /// There is no such watch.
+    #[error("there is no such watch on {path}")]
+    NoWatcher {
+        /// The path in question.
+        path: String,
+    },
+    /// Something that is switched off.
+    #[error("{what}")]
+    Unimplemented {
+        /// What it is, and what switches it on.
+        what: &'static str,
+    },
     /// The session has ended: its ephemeral znodes are gone, and it can do no more writes.
     #[error("session 0x{session:x} has ended")]
     SessionExpired {
@@ -157,6 +193,12 @@ impl CoordError {
             CoordError::BadArguments { .. } | CoordError::TooLarge { .. } => {
                 ErrorCode::BadArguments
             }
+            CoordError::NoAuth { .. } => ErrorCode::NoAuth,
+            CoordError::InvalidAcl { .. } => ErrorCode::InvalidAcl,
+            CoordError::AuthFailed { .. } => ErrorCode::AuthFailed,
+            CoordError::QuotaExceeded { .. } => ErrorCode::QuotaExceeded,
+            CoordError::NoWatcher { .. } => ErrorCode::NoWatcher,
+            CoordError::Unimplemented { .. } => ErrorCode::Unimplemented,
             CoordError::SessionExpired { .. } => ErrorCode::SessionExpired,
             CoordError::DiskFull(_) | CoordError::Storage(_) => ErrorCode::SystemError,
             CoordError::Stopped => ErrorCode::ConnectionLoss,
@@ -176,6 +218,19 @@ pub struct MultiError {
 }
 
 impl MultiError {
+    /// Whether it is no one operation's failure but that of the request: the session has ended, the disk is full, the
+    /// service has stopped, or all together is too large.
+    pub fn is_whole(&self) -> bool {
+        match &self.error {
+            CoordError::SessionExpired { .. }
+            | CoordError::DiskFull(_)
+            | CoordError::Storage(_)
+            | CoordError::Stopped => true,
+            CoordError::TooLarge { what, .. } => what.starts_with("a multi"),
+            _ => false,
+        }
+    }
+
     /// ZooKeeper's answer to each of `count` operations: 0 before the one that failed, its own error, -2 after it.
     pub fn codes(&self, count: usize) -> Vec<ErrorCode> {
         (0..count)

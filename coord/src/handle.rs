@@ -12,6 +12,7 @@ use crate::service::core::{Done, Event};
 use crate::service::shared::{LocalSession, Shared};
 use crate::tree::{CreateMode, Created, Op, OpResult, Request, Stat};
 use crate::watch::{Watch, WatchMode};
+use crate::wire::Wire;
 
 /// The way to the service. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,12 @@ impl Handle {
         Ok(Session {
             inner: Arc::new(inner),
         })
+    }
+
+    /// The way in for clients on the wire.
+    #[allow(dead_code)] // The listener is the one who calls it.
+    pub(crate) fn wire(&self) -> Wire {
+        Wire::new(Arc::clone(&self.shared))
     }
 
     /// Znodes in the tree, and bytes of data in them.
@@ -171,7 +178,7 @@ impl Session {
     async fn write(&self, ops: Vec<Op>) -> Result<Done, MultiError> {
         let session = self.inner.id;
         let bytes = ops.iter().map(Op::size).sum();
-        let write = |reply| Event::Ask(Request::Ops { session, ops }, reply);
+        let write = |reply| Event::Ask(Request::internal(session, ops), reply);
         self.inner.shared.ask(bytes, write).await
     }
 }

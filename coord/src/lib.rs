@@ -10,6 +10,9 @@
 //! The tree knows no disk, the storage no tree but its records, and neither knows who commits: `service::voter` is
 //! the quorum of one, where the ZAB quorum goes.
 
+// The listener is the one who calls these two.
+#[allow(dead_code)]
+mod auth;
 mod error;
 mod handle;
 mod listener;
@@ -18,6 +21,8 @@ mod session;
 mod storage;
 mod tree;
 mod watch;
+#[allow(dead_code, unused_imports)]
+mod wire;
 pub mod zab;
 pub mod zoo_cfg;
 mod zxid;
@@ -26,6 +31,7 @@ pub use error::{CoordError, ErrorCode, MultiError};
 pub use handle::{Handle, Session};
 pub use service::{Clock, Coord, CoordConfig};
 pub use storage::StorageError;
-pub use tree::{CreateMode, Created, Op, OpResult, Stat};
+pub use tree::{Acl, CreateMode, Created, Id, Op, OpResult, Stat, perms};
 pub use watch::{WATCH_EVENTS_MAX, Watch, WatchEvent, WatchKind, WatchMode};
+pub use wire::WireConfig;
 pub use zxid::Zxid;

@@ -28,12 +28,12 @@ impl SessionClocks {
         self.set(id, timeout_ms, None);
     }
 
-    /// The session was heard of. Returns false for one that is not here.
+    /// The session was heard of, at `now` or before. Returns false for one that is not here.
     pub(crate) fn touch(&mut self, id: i64, now: i64) -> bool {
         let Some((timeout_ms, deadline)) = self.sessions.get(&id).copied() else {
             return false;
         };
-        if deadline.is_some() {
+        if deadline.is_some_and(|deadline| deadline < now.saturating_add(i64::from(timeout_ms))) {
             self.open(id, timeout_ms, now);
         }
         true
@@ -46,14 +46,16 @@ impl SessionClocks {
         }
     }
 
-    /// The sessions whose deadline has come, oldest first. They stay in the table, on a new clock, until their end is
+    /// The sessions whose deadline has come, oldest first.
+    pub(crate) fn overdue(&self, now: i64) -> Vec<i64> {
+        let come = self.deadlines.range(..=(now, i64::MAX));
+        come.map(|(_, id)| *id).collect()
+    }
+
+    /// The same; and they stay in the table, on a new clock, until their end is
     /// committed: a proposal that is lost is made again.
     pub(crate) fn expired(&mut self, now: i64) -> Vec<i64> {
-        let overdue: Vec<i64> = self
-            .deadlines
-            .range(..=(now, i64::MAX))
-            .map(|(_, id)| *id)
-            .collect();
+        let overdue = self.overdue(now);
         for id in &overdue {
             self.touch(*id, now);
         }
@@ -85,6 +87,7 @@ mod tests {
         clocks.pin(3, 10);
         assert_eq!(clocks.next_deadline(), Some(50));
         assert!(clocks.touch(2, 40));
+        assert!(clocks.touch(2, 20), "news of before");
         assert!(clocks.touch(3, 40));
         assert!(!clocks.touch(4, 40));
         assert!(clocks.expired(89).is_empty());

@@ -1,6 +1,6 @@
 //! Watches of this process: a bounded queue for each, fed when a transaction is applied.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -216,7 +216,7 @@ impl Watchers {
             return;
         }
         let mut told: BTreeMap<u64, Vec<WatchEvent>> = BTreeMap::new();
-        for tree::Event { kind, path } in events {
+        for tree::Event { kind, path, .. } in events {
             let watch_kind = match kind {
                 EventKind::Created => WatchKind::NodeCreated,
                 EventKind::Deleted => WatchKind::NodeDeleted,
@@ -242,10 +242,11 @@ impl Watchers {
             }
         }
         if let TxnBody::CloseSessions(closed) = &txn.body {
+            let closed: BTreeSet<i64> = closed.iter().map(|session| session.id).collect();
             let ended: Vec<u64> = self
                 .watchers
                 .iter()
-                .filter(|(_, watcher)| closed.iter().any(|session| session.id == watcher.session))
+                .filter(|(_, watcher)| closed.contains(&watcher.session))
                 .map(|(id, _)| *id)
                 .collect();
             for id in ended {

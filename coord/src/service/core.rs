@@ -4,82 +4,19 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::shared::{LocalSession, Reply};
+pub(crate) use super::event::{Actions, Delivery, Done, Event, LogCommand, Now, Run};
+use super::shared::Reply;
 use super::voter::Voter;
 use crate::Zxid;
 use crate::error::{CoordError, MultiError};
 use crate::session::SessionClocks;
-use crate::storage::{Entry, StorageError, encode_txn};
-use crate::tree::{OpResult, Preparer, Request, Tree, Txn, TxnBody};
-
-/// What a committed request gave.
-pub(crate) struct Done {
-    pub(crate) zxid: Zxid,
-    /// The session that was opened, if it lives in this process.
-    pub(crate) opened: Option<LocalSession>,
-    pub(crate) results: Vec<OpResult>,
-}
-
-/// A moment on two clocks, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Now {
-    /// Since 1970, as the machine's clock has it: what ctime, mtime and TTLs are made of. It can jump either way.
-    pub(crate) wall: i64,
-    /// Of a clock that only goes on: what deadlines are made of.
-    pub(crate) steady: i64,
-}
-
-/// What happens to the core.
-pub(crate) enum Event {
-    /// A request.
-    Ask(Request, Reply),
-    /// A new session of this process, whose id the core chooses.
-    OpenLocal { timeout_ms: u32, reply: Reply },
-    /// A session of this process was dropped; its end need not be answered, but must come.
-    Dropped(i64),
-    /// The log is on disk up to here.
-    Durable(Zxid),
-    /// The disk was full: nothing of this generation of proposals from here on was written.
-    Refused { generation: u64, reason: Arc<str> },
-    /// The log has failed for good.
-    Failed(Arc<StorageError>),
-    /// No more requests; what is under way is finished.
-    Stop,
-}
-
-/// What the log thread has to do. Proposals of a generation that was refused are passed over.
-pub(crate) enum LogCommand {
-    /// Appends and syncs.
-    Append { generation: u64, entry: Entry },
-    /// Starts a new file.
-    Roll,
-    /// Finishes what came before and ends.
-    Stop,
-}
-
-/// Something to be handed out in order.
-pub(crate) enum Delivery {
-    /// A committed transaction, to be applied and then answered.
-    Commit(Txn, Option<Reply>),
-    /// A refusal; it was decided against the proposals before it, so it waits for them.
-    Refusal(MultiError, Reply),
-}
-
-impl Delivery {
-    fn is_commit(&self) -> bool {
-        matches!(self, Delivery::Commit(..))
-    }
-}
-
-/// What is to be done, in order within each list.
-#[derive(Default)]
-pub(crate) struct Actions {
-    pub(crate) log: Vec<LogCommand>,
-    pub(crate) deliveries: Vec<Delivery>,
-}
+use crate::storage::{StorageError, encode_txn};
+use crate::tree::{Preparer, Request, Rules, SessionRecord, Tree, Txn, TxnBody};
 
 /// Container and TTL znodes that one sweep proposes to delete at most, as ZooKeeper's 10,000 a minute.
 const SWEEP_MAX: usize = 10_000;
+/// Sessions that one transaction ends at most, so that a mass of them does not become one huge record.
+const EXPIRED_MAX: usize = 256;
 /// After how long the end of a dropped session that a full disk refused is proposed again.
 const RETRY_MS: i64 = 1_000;
 
@@ -89,7 +26,7 @@ pub(crate) struct Core {
     voter: Voter,
     waiting: VecDeque<Delivery>,
     generation: u64,
-    member: u8,
+    run: Run,
     sessions_opened: i64,
     clocks: SessionClocks,
     /// Local sessions that were dropped, until their end is committed.
@@ -103,17 +40,28 @@ pub(crate) struct Core {
 
 impl Core {
     /// Leads in `epoch` over a tree whose local sessions have been closed.
-    pub(crate) fn new(tree: &Tree, member: u8, epoch: u32, sweep_every_ms: i64, now: Now) -> Core {
+    pub(crate) fn new(
+        tree: &Tree,
+        run: Run,
+        epoch: u32,
+        rules: Rules,
+        sweep_every_ms: i64,
+        now: Now,
+    ) -> Core {
         let mut clocks = SessionClocks::default();
         for (id, session) in tree.sessions() {
-            clocks.open(id, session.timeout_ms, now.steady);
+            if run.owns(&session) {
+                clocks.pin(id, session.timeout_ms);
+            } else {
+                clocks.open(id, session.timeout_ms, now.steady);
+            }
         }
         Core {
-            preparer: Preparer::new(),
+            preparer: Preparer::new(rules),
             voter: Voter::new(epoch),
             waiting: VecDeque::new(),
             generation: 0,
-            member,
+            run,
             sessions_opened: 0,
             clocks,
             dropped: BTreeSet::new(),
@@ -156,14 +104,41 @@ impl Core {
         match event {
             Event::Ask(request, reply) => self.propose(now, &request, Some(reply), tree, actions),
             Event::OpenLocal { timeout_ms, reply } => {
-                let id = self.new_session_id(tree);
-                let request = Request::OpenSession {
-                    id,
-                    timeout_ms,
-                    member: u64::from(self.member),
-                };
-                self.propose(now, &request, Some(reply), tree, actions);
+                let Run {
+                    member,
+                    incarnation,
+                } = self.run;
+                let record = SessionRecord::of_member(timeout_ms, u64::from(member), incarnation);
+                self.open(now, record, reply, tree, actions);
             }
+            Event::OpenClient {
+                timeout_ms,
+                password,
+                reply,
+            } => {
+                let record = SessionRecord::of_client(timeout_ms, password);
+                self.open(now, record, reply, tree, actions);
+            }
+            Event::Resume {
+                id,
+                timeout_ms,
+                password,
+                reply,
+            } => {
+                let known = tree
+                    .session(id)
+                    .filter(|_| self.preparer.has_session(tree, id));
+                let is_its =
+                    |session: &SessionRecord| session.member == 0 && session.password.is(&password);
+                if known.as_ref().is_some_and(is_its) {
+                    self.clocks.open(id, timeout_ms, now.steady);
+                    self.wait(Delivery::Fence(id, reply), actions);
+                } else {
+                    let error = CoordError::SessionExpired { session: id };
+                    self.wait(Delivery::Refusal(error.into(), reply), actions);
+                }
+            }
+            Event::Sync(reply) => self.wait(Delivery::Fence(0, reply), actions),
             Event::Dropped(id) => {
                 self.dropped.insert(id);
                 self.close_dropped(now, tree, actions);
@@ -198,8 +173,8 @@ impl Core {
         if self.failure.is_some() || self.stopping {
             return;
         }
-        let ids = self.clocks.expired(now.steady);
-        if !ids.is_empty() {
+        for ids in self.clocks.expired(now.steady).chunks(EXPIRED_MAX) {
+            let ids = ids.to_vec();
             self.propose(now, &Request::CloseSessions { ids }, None, tree, actions);
         }
         if now.steady >= self.retry_at {
@@ -208,13 +183,20 @@ impl Core {
         if now.steady >= self.sweep_at {
             self.sweep_at = now.steady.saturating_add(self.sweep_every_ms);
             for op in tree.sweep(now.wall, SWEEP_MAX) {
-                let request = Request::Ops {
-                    session: 0,
-                    ops: vec![op],
-                };
+                let request = Request::internal(0, vec![op]);
                 self.propose(now, &request, None, tree, actions);
             }
         }
+    }
+
+    /// The sessions whose deadline has come. Before it acts on that, the core may be told of those that were heard of.
+    pub(crate) fn overdue(&self, now: Now) -> Vec<i64> {
+        self.clocks.overdue(now.steady)
+    }
+
+    /// A session was heard of at this moment of the steady clock.
+    pub(crate) fn heard(&mut self, id: i64, steady: i64) {
+        self.clocks.touch(id, steady);
     }
 
     /// When [`Core::tick`] has something to do next, on the steady clock; never again is `i64::MAX`.
@@ -259,21 +241,42 @@ impl Core {
                 self.waiting.push_back(Delivery::Commit(txn, reply));
             }
             Err(error) => {
-                let Some(reply) = reply else { return };
-                let refusal = Delivery::Refusal(error, reply);
-                if self.waiting.is_empty() {
-                    actions.deliveries.push(refusal);
-                } else {
-                    self.waiting.push_back(refusal);
+                if let Some(reply) = reply {
+                    self.wait(Delivery::Refusal(error, reply), actions);
                 }
             }
         }
+        if let Some(warning) = self.preparer.take_warning() {
+            actions.warning = Some(warning);
+        }
+    }
+
+    /// Hands out what needs no commit, behind all that does.
+    fn wait(&mut self, delivery: Delivery, actions: &mut Actions) {
+        if self.waiting.is_empty() {
+            actions.deliveries.push(delivery);
+        } else {
+            self.waiting.push_back(delivery);
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Now,
+        record: SessionRecord,
+        reply: Reply,
+        tree: &Tree,
+        actions: &mut Actions,
+    ) {
+        let id = self.new_session_id(tree);
+        let request = Request::OpenSession { id, record };
+        self.propose(now, &request, Some(reply), tree, actions);
     }
 
     fn deliver(&mut self, now: Now, committed: Zxid, actions: &mut Actions) {
         let ready = |delivery: &Delivery| match delivery {
             Delivery::Commit(txn, _) => txn.zxid <= committed,
-            Delivery::Refusal(..) => true,
+            Delivery::Refusal(..) | Delivery::Fence(..) => true,
         };
         let count = self
             .waiting
@@ -294,15 +297,11 @@ impl Core {
     /// Keeps the sessions' clocks in step with what was committed.
     fn settle(&mut self, now: Now, txn: &Txn) {
         match &txn.body {
-            TxnBody::OpenSession {
-                id,
-                timeout_ms,
-                member,
-            } if *member == u64::from(self.member) => {
-                self.clocks.pin(*id, *timeout_ms);
+            TxnBody::OpenSession { id, record } if self.run.owns(record) => {
+                self.clocks.pin(*id, record.timeout_ms);
             }
-            TxnBody::OpenSession { id, timeout_ms, .. } => {
-                self.clocks.open(*id, *timeout_ms, now.steady);
+            TxnBody::OpenSession { id, record } => {
+                self.clocks.open(*id, record.timeout_ms, now.steady);
             }
             TxnBody::CloseSessions(closed) => {
                 for session in closed {
@@ -317,11 +316,15 @@ impl Core {
     /// Nothing that waits will be committed.
     fn give_up(&mut self, error: &CoordError, actions: &mut Actions) {
         for delivery in self.waiting.drain(..) {
-            if let Delivery::Commit(_, Some(reply)) | Delivery::Refusal(_, reply) = delivery {
-                actions
-                    .deliveries
-                    .push(Delivery::Refusal(error.clone().into(), reply));
-            }
+            let (Delivery::Commit(_, Some(reply))
+            | Delivery::Refusal(_, reply)
+            | Delivery::Fence(_, reply)) = delivery
+            else {
+                continue;
+            };
+            actions
+                .deliveries
+                .push(Delivery::Refusal(error.clone().into(), reply));
         }
     }
 
@@ -343,7 +346,7 @@ impl Core {
             self.sessions_opened += 1;
             let epoch = i64::from(self.voter.next().epoch());
             let low = (epoch << 24).wrapping_add(self.sessions_opened) & 0x00ff_ffff_ffff_ffff;
-            let id = (i64::from(self.member) << 56) | low;
+            let id = (i64::from(self.run.member) << 56) | low;
             if !self.preparer.has_session(tree, id) {
                 return id;
             }

@@ -5,6 +5,7 @@
 //! - the **snapshot thread** writes the tree out now and then.
 
 pub(crate) mod core;
+mod event;
 mod inbox;
 mod log_thread;
 pub(crate) mod shared;
@@ -17,7 +18,7 @@ mod crash_tests;
 #[cfg(test)]
 mod shell_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,11 +28,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use disk::Disk;
 
-use self::core::{Core, Event, Now};
+use self::core::{Core, Event, Now, Run};
 use crate::error::CoordError;
 use crate::handle::Handle;
 use crate::storage::{self, Epochs, Opened, StorageError, encode_txn};
-use crate::tree::Request;
+use crate::tree::{Request, SessionRecord};
+use crate::wire::WireConfig;
 use inbox::Inbox;
 use log_thread::LogThread;
 use shared::Shared;
@@ -53,6 +55,8 @@ pub struct CoordConfig {
     pub snapshot_txns: usize,
     /// The time, which becomes ctime and mtime.
     pub clock: Clock,
+    /// How clients on the wire are served.
+    pub wire: WireConfig,
 }
 
 impl Default for CoordConfig {
@@ -67,6 +71,7 @@ impl Default for CoordConfig {
                     .unwrap_or_default();
                 i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
             }),
+            wire: WireConfig::default(),
         }
     }
 }
@@ -122,11 +127,14 @@ impl Coord {
             wall: (config.clock)(),
             steady: 0,
         };
-        let local = |(id, session): (i64, crate::tree::SessionRecord)| {
-            (session.member == u64::from(config.member)).then_some(id)
+        let run = Run {
+            member: config.member,
+            incarnation: incarnation()?,
         };
-        let ids: Vec<i64> = tree.sessions().filter_map(local).collect();
-        let mut core = Core::new(&tree, config.member, epoch, config.sweep_every_ms, now);
+        let left = |(id, session): (i64, SessionRecord)| run.left(&session).then_some(id);
+        let ids: Vec<i64> = tree.sessions().filter_map(left).collect();
+        let rules = config.wire.rules();
+        let mut core = Core::new(&tree, run, epoch, rules, config.sweep_every_ms, now);
         if !ids.is_empty() {
             let request = Request::CloseSessions { ids };
             let txn = core
@@ -139,9 +147,10 @@ impl Coord {
             core.close_first(now, &txn);
         }
         tracing::info!(
-            "the coordination service is up in epoch {epoch}, after transaction {last} ({} replayed), with {} znodes",
+            "the coordination service is up in epoch {epoch}, after transaction {last} ({} replayed), with {} znodes; digest {:016x}",
             replayed.txns,
-            tree.node_count()
+            tree.node_count(),
+            tree.digest()
         );
 
         let events = Arc::new(Inbox::new());
@@ -153,7 +162,7 @@ impl Coord {
             snapshots.push(SnapshotCommand::Take);
         }
         let busy = Arc::new(AtomicBool::new(crowded));
-        let shared = Arc::new(Shared::new(tree, Arc::clone(&events)));
+        let shared = Arc::new(Shared::new(tree, Arc::clone(&events), config.wire.clone()));
         let snapshot_thread = SnapshotThread {
             disk: disk.clone(),
             dir: dir.to_owned(),
@@ -178,6 +187,8 @@ impl Coord {
             config,
             started,
             stopping: false,
+            run,
+            warned_at: None,
             since_snapshot: (replayed.txns, 0),
         };
         let log_thread = spawn("coord-log", move || log_thread.run())?;
@@ -220,6 +231,14 @@ impl Drop for Coord {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// A number that no other run of this member has.
+fn incarnation() -> Result<u64, CoordError> {
+    getrandom::u64().map_err(|error| {
+        let error = std::io::Error::other(format!("no random number: {error}"));
+        CoordError::Storage(Arc::new(error.into()))
+    })
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, CoordError> {

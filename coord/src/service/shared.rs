@@ -1,9 +1,10 @@
-//! What the handle and the threads share: the tree with its watches, and the way in to the core thread.
+//! What the handle, the wire and the threads share: the tree with its watches, and the way in to the core thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::core::{Done, Event};
@@ -12,8 +13,10 @@ use crate::Zxid;
 use crate::error::{CoordError, MultiError};
 use crate::tree::Tree;
 use crate::watch::Watchers;
+use crate::wire::{Asked, Clients, Counters, WireConfig};
 
-/// What all requests under way from sessions of this process may weigh together, in KiB; further ones wait.
+/// What all requests under way from sessions of this process may weigh together, in KiB; further ones wait. Clients on
+/// the wire share as much again, so that they cannot hold up the process's own.
 const UNDER_WAY_KIB: u32 = 256 << 10;
 /// What a request weighs beside its bytes, so that 4,096 small ones are under way at most.
 const REQUEST_KIB: u32 = 64;
@@ -22,6 +25,8 @@ const REQUEST_KIB: u32 = 64;
 pub(crate) struct Served {
     pub(crate) tree: Tree,
     pub(crate) watchers: Watchers,
+    /// Under a lock of its own, so that a reader can set a watch with what it reads.
+    pub(crate) clients: Mutex<Clients>,
 }
 
 pub(crate) struct Shared {
@@ -30,22 +35,34 @@ pub(crate) struct Shared {
     /// The last transaction applied, for those who wait for one.
     pub(crate) applied: watch::Sender<Zxid>,
     turns: Arc<Semaphore>,
+    client_turns: Arc<Semaphore>,
+    pub(crate) config: WireConfig,
+    pub(crate) counters: Arc<Counters>,
+    /// The number of the next connection.
+    pub(crate) next_client: AtomicU64,
+    started: Instant,
     /// Why no more writes are taken; none while they are.
     pub(crate) ended: OnceLock<CoordError>,
     pub(crate) ended_signal: watch::Sender<bool>,
 }
 
 impl Shared {
-    pub(crate) fn new(tree: Tree, events: Arc<Inbox<Event>>) -> Shared {
+    pub(crate) fn new(tree: Tree, events: Arc<Inbox<Event>>, config: WireConfig) -> Shared {
         let applied = watch::Sender::new(tree.applied());
         Shared {
             served: RwLock::new(Served {
                 tree,
                 watchers: Watchers::default(),
+                clients: Mutex::default(),
             }),
             events,
             applied,
             turns: Arc::new(Semaphore::new(UNDER_WAY_KIB as usize)),
+            client_turns: Arc::new(Semaphore::new(UNDER_WAY_KIB as usize)),
+            config,
+            counters: Arc::default(),
+            next_client: AtomicU64::new(1),
+            started: Instant::now(),
             ended: OnceLock::new(),
             ended_signal: watch::Sender::new(false),
         }
@@ -64,6 +81,23 @@ impl Shared {
         self.turns.available_permits() < 1024 + REQUEST_KIB as usize
     }
 
+    /// The right of a client on the wire to have a request of so many bytes under way.
+    pub(crate) async fn client_turn(&self, bytes: usize) -> OwnedSemaphorePermit {
+        turn(&self.client_turns, bytes).await
+    }
+
+    /// Milliseconds on a clock that only goes on.
+    pub(crate) fn steady_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Every watch ends: the tree changes no more.
+    pub(crate) fn end_watches(&self) {
+        let mut served = self.served.write();
+        served.watchers.end_all();
+        served.clients.get_mut().end_all();
+    }
+
     /// Why the service answered nothing.
     pub(crate) fn why_ended(&self) -> CoordError {
         self.ended.get().cloned().unwrap_or(CoordError::Stopped)
@@ -76,16 +110,12 @@ impl Shared {
         bytes: usize,
         event: impl FnOnce(Reply) -> Event,
     ) -> Result<Done, MultiError> {
-        let weight = u32::try_from(bytes >> 10)
-            .unwrap_or(UNDER_WAY_KIB)
-            .saturating_add(REQUEST_KIB)
-            .min(UNDER_WAY_KIB);
-        let turn = Arc::clone(&self.turns).acquire_many_owned(weight).await;
-        let turn = turn.expect("this semaphore is never closed");
+        let turn = turn(&self.turns, bytes).await;
         if let Some(reason) = self.ended.get() {
             return Err(reason.clone().into());
         }
         let (to, answer) = oneshot::channel();
+        let to = To::Process(to);
         self.events.push(event(Reply { to, _turn: turn }));
         match answer.await {
             Ok(done) => done,
@@ -94,17 +124,66 @@ impl Shared {
     }
 }
 
+/// The right to have a request of so many bytes under way.
+async fn turn(turns: &Arc<Semaphore>, bytes: usize) -> OwnedSemaphorePermit {
+    let weight = u32::try_from(bytes >> 10)
+        .unwrap_or(UNDER_WAY_KIB)
+        .saturating_add(REQUEST_KIB)
+        .min(UNDER_WAY_KIB);
+    let turn = Arc::clone(turns).acquire_many_owned(weight).await;
+    turn.expect("this semaphore is never closed")
+}
+
 /// Where an answer goes. It holds the request's turn, which lasts as long as the request does and not as long as
 /// somebody waits for it.
 pub(crate) struct Reply {
-    to: oneshot::Sender<Result<Done, MultiError>>,
+    to: To,
     _turn: OwnedSemaphorePermit,
 }
 
+enum To {
+    Process(oneshot::Sender<Result<Done, MultiError>>),
+    Client(Asked),
+}
+
 impl Reply {
-    /// Answers. Whoever asked may have stopped waiting; then the answer is dropped.
+    /// To a client on the wire.
+    pub(crate) fn to_client(asked: Asked, turn: OwnedSemaphorePermit) -> Reply {
+        Reply {
+            to: To::Client(asked),
+            _turn: turn,
+        }
+    }
+
+    /// The connection on the wire that asked, if it was one.
+    pub(crate) fn client(&self) -> Option<&crate::wire::Client> {
+        match &self.to {
+            To::Process(_) => None,
+            To::Client(asked) => Some(asked.client()),
+        }
+    }
+
+    /// Answers a client on the wire, where the answer's place among the events counts. Otherwise the answer is still to
+    /// be sent.
+    pub(crate) fn send_in_order(
+        self,
+        zxid: Zxid,
+        answer: Result<Done, MultiError>,
+    ) -> Option<(Reply, Result<Done, MultiError>)> {
+        match self.to {
+            To::Process(_) => Some((self, answer)),
+            To::Client(asked) => {
+                asked.answer(zxid, answer.map(|done| done.results));
+                None
+            }
+        }
+    }
+
+    /// Answers somebody in this process. They may have stopped waiting; then the answer is dropped.
     pub(crate) fn send(self, answer: Result<Done, MultiError>) {
-        let _ = self.to.send(answer);
+        if let To::Process(to) = self.to {
+            let _ = to.send(answer);
+        }
     }
 }
 
@@ -144,7 +223,7 @@ pub(crate) fn answer_place() -> (Reply, oneshot::Receiver<Result<Done, MultiErro
     let (to, answer) = oneshot::channel();
     let turn = Arc::new(Semaphore::new(1)).try_acquire_owned();
     let reply = Reply {
-        to,
+        to: To::Process(to),
         _turn: turn.expect("a new semaphore has its permit"),
     };
     (reply, answer)

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::CoordConfig;
-use super::core::{Actions, Core, Delivery, Done, Event, LogCommand, Now};
+use super::core::{Actions, Core, Delivery, Done, Event, LogCommand, Now, Run};
 use super::inbox::Inbox;
-use super::shared::{LocalSession, Shared};
+use super::shared::{LocalSession, Reply, Served, Shared};
 use super::snapshot_thread::SnapshotCommand;
 use crate::error::CoordError;
 use crate::tree::{Txn, TxnBody};
+use crate::wire::Client;
 
 pub(super) struct Shell {
     pub(super) core: Core,
@@ -24,12 +25,18 @@ pub(super) struct Shell {
     pub(super) started: Instant,
     /// No more requests are taken; it ends once nothing is under way.
     pub(super) stopping: bool,
+    /// The run of the member that this is.
+    pub(super) run: Run,
+    /// When the operator was last warned of quotas, on the steady clock.
+    pub(super) warned_at: Option<i64>,
     /// Transactions and bytes logged since the last snapshot was asked for.
     pub(super) since_snapshot: (usize, usize),
 }
 
 /// A snapshot is taken after so many bytes of transactions.
 const SNAPSHOT_BYTES: usize = 64 << 20;
+/// Between two warnings.
+const WARN_EVERY_MS: i64 = 1_000;
 /// The longest sleep, where nothing is due.
 const SLEEP_MS_MAX: u64 = 3_600_000;
 
@@ -77,11 +84,14 @@ impl Shell {
                     self.deliver(&mut actions.deliveries);
                     served = shared.served.read();
                 }
+                // Its session goes on over another connection, or it has none any more.
+                Event::Ask(_, reply) if reply.client().is_some_and(Client::is_cut) => continue,
                 _ => {}
             }
             self.core.handle(now, event, &served.tree, &mut actions);
         }
         if now.steady >= self.core.next_tick() {
+            self.hear(now, &served);
             self.core.tick(now, &served.tree, &mut actions);
         }
         drop(served);
@@ -96,9 +106,36 @@ impl Shell {
         }
         self.deliver(&mut actions.deliveries);
         if failed {
-            shared.served.write().watchers.end_all();
+            shared.end_watches();
+        }
+        if let Some(warning) = actions.warning {
+            self.warn(now, &warning);
         }
         self.snapshot_if_due();
+    }
+
+    /// Tells the core of the overdue clients that were heard of after all: that costs a client's every request no more
+    /// than a store.
+    fn hear(&mut self, now: Now, served: &Served) {
+        let overdue = self.core.overdue(now);
+        if overdue.is_empty() {
+            return;
+        }
+        let clients = served.clients.lock();
+        for id in overdue {
+            if let Some(client) = clients.of_session(id) {
+                let silent_ms = client.silent_ms(self.shared.steady_ms());
+                self.core.heard(id, now.steady.saturating_sub(silent_ms));
+            }
+        }
+    }
+
+    fn warn(&mut self, now: Now, warning: &str) {
+        let due = |at: i64| now.steady.saturating_sub(at) >= WARN_EVERY_MS;
+        if self.warned_at.is_none_or(due) {
+            self.warned_at = Some(now.steady);
+            tracing::warn!("{warning}");
+        }
     }
 
     fn deliver(&mut self, deliveries: &mut Vec<Delivery>) {
@@ -110,22 +147,45 @@ impl Shell {
         {
             let mut served = self.shared.served.write();
             let served = &mut *served;
+            let rules = self.shared.config.rules();
+            let mut answer = |reply: Reply, zxid, answer| {
+                answers.extend(reply.send_in_order(zxid, answer));
+            };
             for delivery in deliveries.drain(..) {
                 match delivery {
                     Delivery::Commit(txn, reply) => {
                         let applied = served.tree.apply(&txn);
                         served.watchers.tell(&txn, &applied.events);
+                        let clients = served.clients.get_mut();
+                        clients.tell(txn.zxid, &applied.events, rules);
                         applied_to = Some(txn.zxid);
+                        let by = reply.as_ref().and_then(Reply::client).map(Client::number);
                         if let Some(reply) = reply {
                             let done = Done {
                                 zxid: txn.zxid,
+                                session: txn.session,
                                 opened: self.opened(&txn),
                                 results: applied.results,
                             };
-                            answers.push((reply, Ok(done)));
+                            answer(reply, txn.zxid, Ok(done));
+                        }
+                        if let TxnBody::CloseSessions(closed) = &txn.body {
+                            clients.end_sessions(closed, by);
                         }
                     }
-                    Delivery::Refusal(error, reply) => answers.push((reply, Err(error))),
+                    Delivery::Refusal(error, reply) => {
+                        answer(reply, served.tree.applied(), Err(error));
+                    }
+                    Delivery::Fence(session, reply) => {
+                        let zxid = served.tree.applied();
+                        let done = Done {
+                            zxid,
+                            session,
+                            opened: None,
+                            results: Vec::new(),
+                        };
+                        answer(reply, zxid, Ok(done));
+                    }
                 }
             }
         }
@@ -141,7 +201,7 @@ impl Shell {
     /// The session of this process that a transaction opened.
     fn opened(&self, txn: &Txn) -> Option<LocalSession> {
         match txn.body {
-            TxnBody::OpenSession { id, member, .. } if member == u64::from(self.config.member) => {
+            TxnBody::OpenSession { id, record } if self.run.owns(&record) => {
                 Some(LocalSession::new(Arc::clone(&self.shared), id))
             }
             _ => None,
@@ -174,6 +234,6 @@ impl Drop for End {
     fn drop(&mut self) {
         self.0.end(CoordError::Stopped);
         self.0.events.close();
-        self.0.served.write().watchers.end_all();
+        self.0.end_watches();
     }
 }

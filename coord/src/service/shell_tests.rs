@@ -27,16 +27,27 @@ impl Turns {
         let tree = Tree::new();
         let config = CoordConfig::default();
         let now = Now { wall: 0, steady: 0 };
-        let core = Core::new(&tree, config.member, 1, config.sweep_every_ms, now);
+        let run = Run {
+            member: config.member,
+            incarnation: 1,
+        };
+        let rules = config.wire.rules();
+        let core = Core::new(&tree, run, 1, rules, config.sweep_every_ms, now);
         let shell = Shell {
             core,
-            shared: Arc::new(Shared::new(tree, Arc::new(Inbox::new()))),
+            shared: Arc::new(Shared::new(
+                tree,
+                Arc::new(Inbox::new()),
+                config.wire.clone(),
+            )),
             log: Arc::new(Inbox::new()),
             snapshots: Arc::new(Inbox::new()),
             snapshot_busy: Arc::default(),
             config,
             started: Instant::now(),
             stopping: false,
+            run,
+            warned_at: None,
             since_snapshot: (0, 0),
         };
         Turns {
@@ -73,8 +84,7 @@ impl Turns {
 fn create(path: &str) -> (Event, Answer) {
     let (reply, answer) = answer_place();
     let ops = vec![Op::create(path, "", CreateMode::Persistent)];
-    let session = 0;
-    (Event::Ask(Request::Ops { session, ops }, reply), answer)
+    (Event::Ask(Request::internal(0, ops), reply), answer)
 }
 
 fn open_local(reply: Reply) -> Event {

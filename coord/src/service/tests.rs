@@ -21,11 +21,11 @@ fn start(disk: &SimulatedDisk) -> (Coord, Handle) {
     start_with(disk, CoordConfig::default())
 }
 
-pub(super) fn start_with(disk: &SimulatedDisk, config: CoordConfig) -> (Coord, Handle) {
+pub(crate) fn start_with(disk: &SimulatedDisk, config: CoordConfig) -> (Coord, Handle) {
     Coord::start(disk.clone(), Path::new(DIR), config).expect("starts")
 }
 
-pub(super) async fn session(handle: &Handle) -> Session {
+pub(crate) async fn session(handle: &Handle) -> Session {
     handle
         .open_session(Duration::from_secs(6))
         .await

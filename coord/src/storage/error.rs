@@ -1,7 +1,7 @@
 //! What can go wrong with the files.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Zxid;
 
@@ -31,6 +31,14 @@ pub enum StorageError {
         /// The newest format that is understood.
         known: u32,
     },
+    /// The file was written before the format was settled.
+    #[error("{} has format {found} of a time before the first release, which is read no more", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
     /// A log file or its end, which must be there, is not.
     #[error("{}: transactions after {after} up to {before} are missing", path.display())]
     Missing {
@@ -50,6 +58,16 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Of a file in another format than the one that is known.
+    pub(super) fn of_format(path: &Path, found: u32, known: u32) -> StorageError {
+        let path = path.to_owned();
+        if found > known {
+            StorageError::NewerFormat { path, found, known }
+        } else {
+            StorageError::OlderFormat { path, found }
+        }
+    }
+
     /// Whether it is a full disk and nothing worse: nothing was written, and it may be tried again.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, StorageError::Io(error) if error.kind() == io::ErrorKind::StorageFull)

@@ -19,7 +19,7 @@ use crate::Zxid;
 use crate::tree::Txn;
 
 const MAGIC: &[u8; 8] = b"MLNTXLOG";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 pub(super) const HEADER_LEN: u64 = 32;
 const RECORD_HEADER: usize = 24;
 /// A record's length is also checked against what is left of its file. The longest comes from closing sessions with
@@ -45,12 +45,8 @@ pub(super) fn parse_header(head: &[u8], path: &Path) -> Result<Option<Zxid>, Sto
         return Ok(None);
     }
     let found = be32(&head[8..]);
-    if found > FORMAT {
-        return Err(StorageError::NewerFormat {
-            path: path.to_owned(),
-            found,
-            known: FORMAT,
-        });
+    if found != FORMAT {
+        return Err(StorageError::of_format(path, found, FORMAT));
     }
     Ok(Some(Zxid(be64(&head[16..]))))
 }

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use disk::{Disk, DiskFile, Open};
 
-use super::codec::{Reader, decode_node, decode_session, encode_node, encode_session};
+use super::codec::{PieceAcls, Reader, decode_node, decode_session, encode_node, encode_session};
 use super::error::StorageError;
 use super::snapshot_name;
 use crate::Zxid;
 use crate::tree::{NodeRecord, SessionRecord, Tree};
 
 const MAGIC: &[u8; 8] = b"MLNSNAPS";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER_LEN: usize = 24;
 const SESSIONS: u8 = 1;
 const NODES: u8 = 2;
@@ -81,8 +81,9 @@ impl<D: Disk> SnapshotWriter<D> {
     /// Writes the next znodes of the walk.
     pub(crate) fn nodes(&mut self, nodes: &[NodeRecord]) -> Result<(), StorageError> {
         let mut piece = self.start_piece(NODES);
+        let mut acls = PieceAcls::default();
         for node in nodes {
-            encode_node(&mut piece, node);
+            encode_node(&mut piece, node, &mut acls);
         }
         self.end_piece(piece)
     }
@@ -161,12 +162,8 @@ pub(crate) fn load<D: Disk>(disk: &D, dir: &Path, start: Zxid) -> Result<Loaded,
             "this is no snapshot of this transaction".to_owned(),
         ));
     }
-    if found > FORMAT {
-        return Err(StorageError::NewerFormat {
-            path: path.clone(),
-            found,
-            known: FORMAT,
-        });
+    if found != FORMAT {
+        return Err(StorageError::of_format(&path, found, FORMAT));
     }
     let mut crc = crc32c::crc32c(&head);
     let mut tree = Tree::bare();
@@ -191,8 +188,10 @@ pub(crate) fn load<D: Disk>(disk: &D, dir: &Path, start: Zxid) -> Result<Loaded,
                 }
             }
             NODES => {
+                let mut acls = PieceAcls::default();
                 while !r.is_empty() {
-                    let node = decode_node(&mut r).map_err(|e| corrupt(at, e.to_string()))?;
+                    let node =
+                        decode_node(&mut r, &mut acls).map_err(|e| corrupt(at, e.to_string()))?;
                     tree.restore(node).map_err(|e| corrupt(at, e.to_string()))?;
                 }
             }

@@ -40,7 +40,7 @@ impl Node {
             zxid,
             history,
             pending: Vec::new(),
-            prep: Preparer::new(),
+            prep: Preparer::default(),
         })
     }
 
@@ -59,10 +59,7 @@ impl Node {
         } else {
             Op::create(path, data, CreateMode::Persistent)
         };
-        let request = Request::Ops {
-            session: 0,
-            ops: vec![op],
-        };
+        let request = Request::internal(0, vec![op]);
         let zxid = self.zxid.next().unwrap();
         let txn = self
             .prep

@@ -8,16 +8,23 @@
 //! Not here: who gives zxids and commits (`service::voter`), what is on disk (`storage`), whose session has gone
 //! silent (`session`).
 
+pub(crate) mod acl;
+mod apply;
+mod digest;
+mod draft;
 pub(crate) mod limits;
 mod node;
 mod path;
 mod prepare;
+mod quota;
 mod request;
 mod sweep;
 mod txn;
 mod walk;
 mod watches;
 
+#[cfg(test)]
+mod client_tests;
 #[cfg(test)]
 mod replay_tests;
 #[cfg(test)]
@@ -27,19 +34,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-pub(crate) use node::Kind;
+pub use acl::{Acl, Id, perms};
+pub(crate) use acl::{AclList, Caller, Rules, veiled};
 pub use node::Stat;
-pub(crate) use path::{check_path, split};
+pub(crate) use path::check_path;
 pub(crate) use prepare::Preparer;
 pub(crate) use request::Request;
 pub use request::{CreateMode, Created, Op, OpResult};
-pub(crate) use txn::{Change, ClosedSession, Txn, TxnBody};
+pub(crate) use txn::{Change, ClosedSession, Origin, Txn, TxnBody};
 pub(crate) use walk::NodeRecord;
 pub(crate) use watches::{CHILDREN, DATA, EventKind, PERSISTENT, RECURSIVE, Watches};
 
 use crate::Zxid;
 use crate::error::CoordError;
+use acl::AclTable;
 use node::Node;
+use quota::Quotas;
 
 /// A session as the tree knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +58,50 @@ pub(crate) struct SessionRecord {
     pub timeout_ms: u32,
     /// The member in whose process it lives, or 0 for one of a client on the wire.
     pub member: u64,
+    /// In which of that member's runs, as its sessions end with it; 0 for one of a client on the wire.
+    pub incarnation: u64,
+    /// What a client shows to go on with it from another connection.
+    pub password: Password,
+}
+
+impl SessionRecord {
+    /// Of a client on the wire.
+    pub(crate) fn of_client(timeout_ms: u32, password: Password) -> SessionRecord {
+        SessionRecord {
+            timeout_ms,
+            member: 0,
+            incarnation: 0,
+            password,
+        }
+    }
+
+    /// Of a member's own process.
+    pub(crate) fn of_member(timeout_ms: u32, member: u64, incarnation: u64) -> SessionRecord {
+        SessionRecord {
+            timeout_ms,
+            member,
+            incarnation,
+            password: Password::default(),
+        }
+    }
+}
+
+/// A session's password, which no log shows.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Password(pub(crate) [u8; 16]);
+
+impl Password {
+    /// Whether it is this one; how long that takes does not tell how much of it is.
+    pub(crate) fn is(&self, other: &Password) -> bool {
+        let differ = self.0.iter().zip(other.0).map(|(a, b)| a ^ b);
+        differ.fold(0, |all, bits| all | bits) == 0
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
 }
 
 /// What a change does to those who watch.
@@ -57,6 +111,8 @@ pub(crate) struct Event {
     pub kind: EventKind,
     /// To which znode.
     pub path: Box<str>,
+    /// Who may read it, and so be told.
+    pub acl: AclList,
 }
 
 /// What applying a transaction gave.
@@ -80,6 +136,11 @@ pub(crate) struct Tree {
     applied: Zxid,
     nodes: usize,
     data_bytes: usize,
+    path_bytes: usize,
+    ephemeral_count: usize,
+    acls: AclTable,
+    quotas: Quotas,
+    digest: u64,
 }
 
 impl Default for Tree {
@@ -93,21 +154,33 @@ impl Tree {
     pub(crate) fn new() -> Tree {
         let mut tree = Tree::bare();
         for path in &path::SPECIAL[1..] {
-            tree.insert(path, Node::new(b"", 0, Zxid::ZERO, 0));
+            let mut node = Node::new(b"", 0, AclList::OPEN, Zxid::ZERO, 0);
+            // What the ensemble is made of is for all to see and for none to set.
+            if *path == path::CONFIG {
+                node.acl = AclList::of(vec![Acl::new(perms::READ, "world", "anyone")]);
+                node.aversion = -1;
+            }
+            tree.insert(path, node);
         }
         tree
     }
 
     /// The root alone, for a snapshot to be restored into.
     pub(crate) fn bare() -> Tree {
+        let root = Node::new(b"", 0, AclList::OPEN, Zxid::ZERO, 0);
         Tree {
-            root: Node::new(b"", 0, Zxid::ZERO, 0),
+            digest: digest::of_node("/", &root),
+            root,
             sessions: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
             mortals: BTreeSet::new(),
             applied: Zxid::ZERO,
             nodes: 1,
             data_bytes: 0,
+            path_bytes: 1,
+            ephemeral_count: 0,
+            acls: AclTable::default(),
+            quotas: Quotas::default(),
         }
     }
 
@@ -126,15 +199,48 @@ impl Tree {
         self.data_bytes
     }
 
+    /// Bytes of all paths together.
+    pub(crate) fn path_bytes(&self) -> usize {
+        self.path_bytes
+    }
+
+    /// Ephemeral znodes of all sessions.
+    pub(crate) fn ephemeral_count(&self) -> usize {
+        self.ephemeral_count
+    }
+
+    /// The number of the whole tree, see [`digest`].
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
     /// A znode's data (a copy) and numbers.
     pub(crate) fn get(&self, path: &str) -> Result<(Bytes, Stat), CoordError> {
         let node = self.find_checked(path)?;
-        Ok((Bytes::copy_from_slice(&node.data), node.stat()))
+        let data = match self.quota_stats(path) {
+            Some(text) => Bytes::from(text),
+            None => Bytes::copy_from_slice(&node.data),
+        };
+        Ok((data, self.stat(path, node)))
     }
 
     /// A znode's numbers, or none where there is no such znode.
     pub(crate) fn exists(&self, path: &str) -> Option<Stat> {
-        self.find(path).map(Node::stat)
+        let node = self.find_checked(path).ok()?;
+        Some(self.stat(path, node))
+    }
+
+    /// A znode's access control list.
+    pub(crate) fn acl(&self, path: &str) -> Option<&AclList> {
+        self.find(path).map(|node| &node.acl)
+    }
+
+    /// How many znodes there are below a znode.
+    pub(crate) fn count_below(&self, path: &str) -> usize {
+        if path == "/" {
+            return self.nodes - 1;
+        }
+        (self.counts(path).znodes as usize).saturating_sub(1)
     }
 
     /// The names of a znode's children, sorted.
@@ -153,6 +259,11 @@ impl Tree {
         self.sessions.iter().map(|(id, record)| (*id, *record))
     }
 
+    /// How many sessions there are.
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// One session, if it has not ended.
     pub(crate) fn session(&self, id: i64) -> Option<SessionRecord> {
         self.sessions.get(&id).copied()
@@ -167,118 +278,6 @@ impl Tree {
             .map(AsRef::as_ref)
     }
 
-    /// Carries out a committed transaction. Must be called in zxid order; a transaction that the tree has seen may
-    /// come again if all those after it come again, too (the replay over a fuzzy snapshot).
-    pub(crate) fn apply(&mut self, txn: &Txn) -> Applied {
-        let mut applied = Applied::default();
-        match &txn.body {
-            TxnBody::OpenSession {
-                id,
-                timeout_ms,
-                member,
-            } => {
-                let (timeout_ms, member) = (*timeout_ms, *member);
-                self.sessions
-                    .insert(*id, SessionRecord { timeout_ms, member });
-            }
-            TxnBody::CloseSessions(closed) => {
-                for session in closed {
-                    for path in &session.paths {
-                        self.delete(path, txn, &mut applied.events);
-                    }
-                    self.sessions.remove(&session.id);
-                }
-            }
-            TxnBody::Changes(changes) => {
-                applied.results.reserve(changes.len());
-                for change in changes {
-                    let result = self.change(change, txn, &mut applied.events);
-                    applied.results.push(result);
-                }
-            }
-        }
-        self.applied = txn.zxid;
-        applied
-    }
-
-    fn change(&mut self, change: &Change, txn: &Txn, events: &mut Vec<Event>) -> OpResult {
-        match change {
-            Change::Create {
-                path,
-                data,
-                owner,
-                parent_created,
-            } => {
-                let node = Node::new(data, *owner, txn.zxid, txn.time);
-                let stat = node.stat();
-                let (parent_path, _) = split(path);
-                // A replay may meet a parent that a later transaction has deleted: then the child is gone, too.
-                if let Some(parent) = self.find_mut(parent_path) {
-                    parent.created = *parent_created;
-                    parent.pzxid = txn.zxid;
-                    self.insert(path, node);
-                    events.push(Event {
-                        kind: EventKind::Created,
-                        path: path.clone(),
-                    });
-                    events.push(Event {
-                        kind: EventKind::ChildrenChanged,
-                        path: parent_path.into(),
-                    });
-                }
-                OpResult::Created(Created {
-                    path: path.to_string(),
-                    stat,
-                })
-            }
-            Change::Delete { path } => {
-                self.delete(path, txn, events);
-                OpResult::Deleted
-            }
-            Change::Set {
-                path,
-                data,
-                version,
-            } => {
-                let Some(node) = self.find_mut(path) else {
-                    return OpResult::Set(Stat::default());
-                };
-                let before = node.data.len();
-                node.data = data.as_ref().into();
-                node.version = *version;
-                node.mzxid = txn.zxid;
-                node.mtime = txn.time;
-                let stat = node.stat();
-                self.data_bytes = self.data_bytes - before + data.len();
-                events.push(Event {
-                    kind: EventKind::DataChanged,
-                    path: path.clone(),
-                });
-                OpResult::Set(stat)
-            }
-            Change::Check => OpResult::Checked,
-        }
-    }
-
-    fn delete(&mut self, path: &str, txn: &Txn, events: &mut Vec<Event>) {
-        let (parent_path, name) = split(path);
-        let Some(parent) = self.find_mut(parent_path) else {
-            return;
-        };
-        parent.pzxid = txn.zxid;
-        if let Some(node) = parent.take(name) {
-            self.forget(path, &node);
-            events.push(Event {
-                kind: EventKind::Deleted,
-                path: path.into(),
-            });
-            events.push(Event {
-                kind: EventKind::ChildrenChanged,
-                path: parent_path.into(),
-            });
-        }
-    }
-
     fn find(&self, path: &str) -> Option<&Node> {
         path::names(path).try_fold(&self.root, |node, name| node.child(name))
     }
@@ -290,67 +289,11 @@ impl Tree {
         })
     }
 
-    fn find_mut(&mut self, path: &str) -> Option<&mut Node> {
-        path::names(path).try_fold(&mut self.root, |node, name| node.child_mut(name))
-    }
-
-    /// Puts a node where its parent is known to be. One that stands there already (in a replay) gives way and leaves
-    /// its children: each of them came by a transaction that is replayed as well.
-    fn insert(&mut self, path: &str, mut node: Node) {
-        let (parent_path, name) = split(path);
-        if let Some(old) = self
-            .find_mut(parent_path)
-            .and_then(|parent| parent.child_mut(name))
-        {
-            node.adopt_children_of(old);
-            let (owner, bytes) = (old.owner, old.data.len());
-            self.unlist(path, Kind::of_owner(owner));
-            self.nodes -= 1;
-            self.data_bytes -= bytes;
+    fn stat(&self, path: &str, node: &Node) -> Stat {
+        let mut stat = node.stat();
+        if let Some(text) = self.quota_stats(path) {
+            stat.data_length = text.len() as i32;
         }
-        match node.kind() {
-            Kind::Persistent => {}
-            Kind::Ephemeral(session) => {
-                self.ephemerals
-                    .entry(session)
-                    .or_default()
-                    .insert(path.into());
-            }
-            Kind::Container | Kind::Ttl(_) => {
-                self.mortals.insert(path.into());
-            }
-        }
-        self.nodes += 1;
-        self.data_bytes += node.data.len();
-        if let Some(parent) = self.find_mut(parent_path) {
-            parent.put(name, node);
-        }
-    }
-
-    /// Takes a removed node, and all under it, out of the indexes. Only a replay removes one with children.
-    fn forget(&mut self, path: &str, node: &Node) {
-        self.unlist(path, node.kind());
-        self.nodes -= 1;
-        self.data_bytes -= node.data.len();
-        for (name, child) in node.children().into_iter().flatten() {
-            self.forget(&format!("{path}/{name}"), child);
-        }
-    }
-
-    fn unlist(&mut self, path: &str, kind: Kind) {
-        match kind {
-            Kind::Persistent => {}
-            Kind::Ephemeral(session) => {
-                if let Some(paths) = self.ephemerals.get_mut(&session) {
-                    paths.remove(path);
-                    if paths.is_empty() {
-                        self.ephemerals.remove(&session);
-                    }
-                }
-            }
-            Kind::Container | Kind::Ttl(_) => {
-                self.mortals.remove(path);
-            }
-        }
+        stat
     }
 }

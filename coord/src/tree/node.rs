@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::acl::AclList;
 use super::limits::TTL_MS_MAX;
 use crate::Zxid;
 
@@ -87,12 +88,15 @@ pub(crate) struct Node {
     pub(crate) version: i32,
     /// Children ever created: the next sequence number. Deletions do not count here, but do in `Stat::cversion`.
     pub(crate) created: i32,
+    /// How often its access control list was set.
+    pub(crate) aversion: i32,
+    pub(crate) acl: AclList,
     /// None while there are none: a map is a box away, so that leaves stay small.
     children: Option<Box<Children>>,
 }
 
 impl Node {
-    pub(crate) fn new(data: &[u8], owner: i64, zxid: Zxid, time: i64) -> Node {
+    pub(crate) fn new(data: &[u8], owner: i64, acl: AclList, zxid: Zxid, time: i64) -> Node {
         Node {
             data: data.into(),
             owner,
@@ -103,6 +107,8 @@ impl Node {
             mtime: time,
             version: 0,
             created: 0,
+            aversion: 0,
+            acl,
             children: None,
         }
     }
@@ -158,7 +164,7 @@ impl Node {
             version: self.version,
             // Creations count twice less those still there: creations plus deletions, as ZooKeeper reckons it.
             cversion: self.created.wrapping_mul(2).wrapping_sub(num_children),
-            aversion: 0,
+            aversion: self.aversion,
             ephemeral_owner: match self.kind() {
                 Kind::Ephemeral(session) => session,
                 _ => 0,

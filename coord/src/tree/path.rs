@@ -3,8 +3,11 @@
 use super::limits::PATH_BYTES_MAX;
 use crate::error::CoordError;
 
+/// Holds the ensemble's configuration.
+pub(crate) const CONFIG: &str = "/zookeeper/config";
+
 /// Znodes that belong to the service itself; they cannot be deleted.
-pub(crate) const SPECIAL: [&str; 4] = ["/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"];
+pub(crate) const SPECIAL: [&str; 4] = ["/", "/zookeeper", CONFIG, "/zookeeper/quota"];
 
 /// Checks that `path` is absolute and normal: no empty, `.` or `..` names, no control or private characters.
 pub(crate) fn check_path(path: &str) -> Result<(), CoordError> {

@@ -1,7 +1,10 @@
 //! Properties of replay: over any earlier or torn-by-time state, the log ends in the live tree.
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
+use super::node::Kind;
+use super::path::split;
 use super::tests::World;
 use super::*;
 
@@ -18,6 +21,27 @@ fn path() -> impl Strategy<Value = String> {
     // Few names and three levels, so that requests meet.
     let name = prop::sample::select(vec!["/a", "/b", "/c", "/d"]);
     prop::collection::vec(name, 1..4).prop_map(|names| names.concat())
+}
+
+/// Znodes whose coming and going switches counting on and off.
+fn quota_path() -> impl Strategy<Value = String> {
+    let below = |path: &str| format!("/zookeeper/quota{path}");
+    prop::sample::select(vec![
+        below("/a"),
+        below("/a/zookeeper_limits"),
+        below("/a/zookeeper_stats"),
+        below("/a/b"),
+        below("/a/b/zookeeper_limits"),
+    ])
+}
+
+fn acl() -> impl Strategy<Value = Vec<Acl>> {
+    let line = |id: &'static str| Acl::new(perms::READ, "digest", id);
+    prop::sample::select(vec![
+        vec![Acl::new(perms::ALL, "world", "anyone")],
+        vec![line("a:x")],
+        vec![line("a:x"), line("b:y")],
+    ])
 }
 
 fn mode() -> impl Strategy<Value = CreateMode> {
@@ -39,17 +63,20 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (path(), version(), 0_usize..9).prop_map(|(p, v, n)| Op::set(p, vec![n as u8; n], v)),
         1 => (path(), version()).prop_map(|(p, v)| Op::check(p, v)),
         1 => path().prop_map(|path| Op::Expire { path }),
+        1 => (path(), mode(), acl()).prop_map(|(p, m, acl)| Op::create_with(p, "acl", m, acl)),
+        1 => (path(), acl(), version()).prop_map(|(p, acl, v)| Op::set_acl(p, acl, v)),
+        2 => quota_path().prop_map(|p| Op::create(p, "count=9", CreateMode::Persistent)),
+        1 => quota_path().prop_map(|p| Op::delete(p, None)),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let open = |id| Request::OpenSession {
         id,
-        timeout_ms: 1,
-        member: 0,
+        record: SessionRecord::of_client(1, Password::default()),
     };
     prop_oneof![
-        8 => (0_i64..4, prop::collection::vec(op(), 1..4)).prop_map(|(session, ops)| Step::Ask(Request::Ops { session, ops })),
+        8 => (0_i64..4, prop::collection::vec(op(), 1..4)).prop_map(|(session, ops)| Step::Ask(Request::internal(session, ops))),
         1 => (1_i64..4).prop_map(move |id| Step::Ask(open(id))),
         1 => (1_i64..4).prop_map(|id| Step::Ask(Request::CloseSessions { ids: vec![id] })),
         4 => (1_usize..5).prop_map(Step::Commit),
@@ -122,14 +149,42 @@ fn run(steps: Vec<Step>, snap_after: usize) -> History {
     }
 }
 
-fn recount(tree: &Tree) -> (usize, usize) {
-    let (mut nodes, mut bytes) = (0, 0);
+/// What a tree keeps count of must be what is in it, and its digest that of a tree built from the same parts.
+fn check_counts(tree: &Tree) -> Result<(), TestCaseError> {
+    let (mut nodes, mut bytes, mut paths, mut ephemerals) = (0, 0, 0, 0);
+    let mut built = Tree::bare();
+    for (id, record) in tree.sessions() {
+        built.restore_session(id, record);
+    }
     tree.walk(None, &mut |record| {
         nodes += 1;
         bytes += record.data.len();
+        paths += record.path.len();
+        ephemerals += usize::from(matches!(Kind::of_owner(record.owner), Kind::Ephemeral(_)));
+        built.restore(record).expect("has its place");
         true
     });
-    (nodes, bytes)
+    prop_assert_eq!((tree.node_count(), tree.data_bytes()), (nodes, bytes));
+    prop_assert_eq!(
+        (tree.path_bytes(), tree.ephemeral_count()),
+        (paths, ephemerals)
+    );
+    built.restored_to(tree.applied());
+    prop_assert_eq!(built.digest(), tree.digest());
+    prop_assert_eq!(&built, tree);
+    for top in ["/a", "/a/b"] {
+        let Ok((text, stat)) = tree.get(&format!("/zookeeper/quota{top}/zookeeper_stats")) else {
+            continue;
+        };
+        prop_assert_eq!(stat.data_length as usize, text.len());
+        let has_limits = tree.exists(&format!("/zookeeper/quota{top}/zookeeper_limits"));
+        if has_limits.is_some() {
+            let counts = tree.counts(top);
+            let expected = format!("count={},bytes={}", counts.znodes, counts.bytes);
+            prop_assert_eq!(text, expected);
+        }
+    }
+    Ok(())
 }
 
 proptest! {
@@ -154,7 +209,7 @@ proptest! {
             tree.apply(txn);
         }
         prop_assert_eq!(&tree, &history.tree);
-        prop_assert_eq!((tree.node_count(), tree.data_bytes()), recount(&tree));
+        check_counts(&tree)?;
     }
 
     #[test]
@@ -169,7 +224,7 @@ proptest! {
             tree.apply(txn);
         }
         prop_assert_eq!(&tree, &history.tree);
-        prop_assert_eq!((tree.node_count(), tree.data_bytes()), recount(&tree));
+        check_counts(&tree)?;
     }
 
     #[test]
@@ -192,6 +247,9 @@ proptest! {
                         }
                         Change::Set { path, version, .. } => {
                             prop_assert_eq!(before.exists(path).map(|s| s.version + 1), Some(*version));
+                        }
+                        Change::SetAcl { path, version, .. } => {
+                            prop_assert_eq!(before.exists(path).map(|s| s.aversion + 1), Some(*version));
                         }
                         Change::Check => {}
                     }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::SessionRecord;
+use super::acl::{Acl, Caller};
 use super::limits::TTL_MS_MAX;
 use super::node::{Kind, Stat};
 
@@ -61,6 +63,13 @@ impl CreateMode {
         )
     }
 
+    pub(crate) const fn has_ttl(self) -> bool {
+        matches!(
+            self,
+            CreateMode::PersistentWithTtl(_) | CreateMode::PersistentSequentialWithTtl(_)
+        )
+    }
+
     /// The kind of znode it makes for `session`, or none where the TTL is out of range.
     pub(crate) const fn kind(self, session: i64) -> Option<Kind> {
         Some(match self {
@@ -88,6 +97,8 @@ pub enum Op {
         data: Bytes,
         /// How.
         mode: CreateMode,
+        /// Who may do what with it; none is everything for everybody.
+        acl: Option<Vec<Acl>>,
     },
     /// Deletes a znode without children.
     Delete {
@@ -105,6 +116,15 @@ pub enum Op {
         /// If at this version.
         version: Option<i32>,
     },
+    /// Replaces a znode's access control list.
+    SetAcl {
+        /// Which.
+        path: String,
+        /// By what.
+        acl: Vec<Acl>,
+        /// If the list is at this version.
+        version: Option<i32>,
+    },
     /// Fails unless the znode is there, and at this version.
     Check {
         /// Which.
@@ -120,10 +140,37 @@ pub enum Op {
 }
 
 impl Op {
-    /// A create.
+    /// A create of a znode that is open to everybody.
     pub fn create(path: impl Into<String>, data: impl Into<Bytes>, mode: CreateMode) -> Op {
         let (path, data) = (path.into(), data.into());
-        Op::Create { path, data, mode }
+        Op::Create {
+            path,
+            data,
+            mode,
+            acl: None,
+        }
+    }
+
+    /// A create of a znode with an access control list.
+    pub fn create_with(
+        path: impl Into<String>,
+        data: impl Into<Bytes>,
+        mode: CreateMode,
+        acl: Vec<Acl>,
+    ) -> Op {
+        let (path, data) = (path.into(), data.into());
+        Op::Create {
+            path,
+            data,
+            mode,
+            acl: Some(acl),
+        }
+    }
+
+    /// A change of the access control list, of any version where `version` is none.
+    pub fn set_acl(path: impl Into<String>, acl: Vec<Acl>, version: Option<i32>) -> Op {
+        let path = path.into();
+        Op::SetAcl { path, acl, version }
     }
 
     /// A delete, of any version where `version` is none.
@@ -148,12 +195,18 @@ impl Op {
         Op::Check { path, version }
     }
 
-    /// Bytes of path and data.
+    /// Bytes of path, data and list.
     pub(crate) fn size(&self) -> usize {
+        let listed = |acl: &[Acl]| -> usize {
+            let line = |line: &Acl| line.scheme.len() + line.id.len() + 16;
+            acl.iter().map(line).sum()
+        };
         match self {
-            Op::Create { path, data, .. } | Op::SetData { path, data, .. } => {
-                path.len() + data.len()
-            }
+            Op::Create {
+                path, data, acl, ..
+            } => path.len() + data.len() + acl.as_deref().map_or(0, listed),
+            Op::SetData { path, data, .. } => path.len() + data.len(),
+            Op::SetAcl { path, acl, .. } => path.len() + listed(acl),
             Op::Delete { path, .. } | Op::Check { path, .. } | Op::Expire { path } => path.len(),
         }
     }
@@ -166,6 +219,8 @@ pub(crate) enum Request {
     Ops {
         /// Who asks; ephemeral znodes are this session's.
         session: i64,
+        /// Who that is.
+        caller: Caller,
         /// What, in order; each sees what those before it did.
         ops: Vec<Op>,
     },
@@ -173,16 +228,25 @@ pub(crate) enum Request {
     OpenSession {
         /// Its id: not 0, unused, and not starting with the byte 0xff.
         id: i64,
-        /// After how many milliseconds of silence it ends.
-        timeout_ms: u32,
-        /// The member in whose process the session lives, or 0 for one of a client on the wire.
-        member: u64,
+        /// What is to be known of it.
+        record: SessionRecord,
     },
     /// The end of sessions and of their ephemeral znodes. Those already gone are passed over.
     CloseSessions {
         /// Which.
         ids: Vec<i64>,
     },
+}
+
+impl Request {
+    /// These operations, asked by the service or a session that lives in this process.
+    pub(crate) fn internal(session: i64, ops: Vec<Op>) -> Request {
+        Request::Ops {
+            session,
+            caller: Caller::Service,
+            ops,
+        }
+    }
 }
 
 /// A znode that was created.
@@ -203,6 +267,8 @@ pub enum OpResult {
     Deleted,
     /// Of [`Op::SetData`]: the znode's new numbers.
     Set(Stat),
+    /// Of [`Op::SetAcl`]: the znode's new numbers.
+    AclSet(Stat),
     /// Of [`Op::Check`].
     Checked,
 }

@@ -1,5 +1,6 @@
 //! The tree's behaviour beside ZooKeeper's, request by request.
 
+use super::node::Kind;
 use super::*;
 use crate::{ErrorCode, MultiError};
 use CreateMode::{
@@ -18,7 +19,7 @@ impl World {
     pub(super) fn new() -> World {
         World {
             tree: Tree::new(),
-            prep: Preparer::new(),
+            prep: Preparer::default(),
             zxid: Zxid::new(1, 0),
             now: 1_000,
         }
@@ -38,16 +39,21 @@ impl World {
     }
 
     fn multi(&mut self, session: i64, ops: Vec<Op>) -> Result<Applied, MultiError> {
-        let txn = self.propose(&Request::Ops { session, ops })?;
+        let txn = self.propose(&Request::internal(session, ops))?;
         Ok(self.commit(&txn))
     }
 
-    fn op(&mut self, session: i64, op: Op) -> Result<OpResult, ErrorCode> {
+    pub(super) fn op(&mut self, session: i64, op: Op) -> Result<OpResult, ErrorCode> {
         let applied = self.multi(session, vec![op]).map_err(|e| e.error.code())?;
         Ok(applied.results.into_iter().next().unwrap())
     }
 
-    fn create(&mut self, session: i64, path: &str, mode: CreateMode) -> Result<String, ErrorCode> {
+    pub(super) fn create(
+        &mut self,
+        session: i64,
+        path: &str,
+        mode: CreateMode,
+    ) -> Result<String, ErrorCode> {
         match self.op(session, Op::create(path, "data", mode))? {
             OpResult::Created(created) => Ok(created.path),
             other => panic!("{other:?}"),
@@ -58,8 +64,7 @@ impl World {
         let txn = self
             .propose(&Request::OpenSession {
                 id,
-                timeout_ms: 10_000,
-                member: 0,
+                record: SessionRecord::of_client(10_000, Password::default()),
             })
             .unwrap();
         self.commit(&txn);
@@ -205,18 +210,8 @@ fn numbers_count_the_children_ever_created() {
     );
     // Held back, they still go on counting.
     let ops = || vec![Op::create("/q/n-", "", PersistentSequential)];
-    let first = w
-        .propose(&Request::Ops {
-            session: 0,
-            ops: ops(),
-        })
-        .unwrap();
-    let second = w
-        .propose(&Request::Ops {
-            session: 0,
-            ops: ops(),
-        })
-        .unwrap();
+    let first = w.propose(&Request::internal(0, ops())).unwrap();
+    let second = w.propose(&Request::internal(0, ops())).unwrap();
     w.commit(&first);
     w.commit(&second);
     assert_eq!(
@@ -273,10 +268,7 @@ fn a_multi_is_all_or_nothing_and_sees_itself() {
 #[test]
 fn requests_are_judged_against_what_is_proposed() {
     let mut w = World::new();
-    let ops = |op| Request::Ops {
-        session: 0,
-        ops: vec![op],
-    };
+    let ops = |op| Request::internal(0, vec![op]);
     let create = w.propose(&ops(Op::create("/a", "", Persistent))).unwrap();
     assert_eq!(
         w.propose(&ops(Op::create("/a", "", Persistent)))
@@ -326,26 +318,20 @@ fn ephemerals_end_with_their_session_even_while_proposed() {
     w.create(7, "/gone", Ephemeral).unwrap();
     w.create(8, "/other", Ephemeral).unwrap();
     let delete = w
-        .propose(&Request::Ops {
-            session: 8,
-            ops: vec![Op::delete("/gone", None)],
-        })
+        .propose(&Request::internal(8, vec![Op::delete("/gone", None)]))
         .unwrap();
     let create = w
-        .propose(&Request::Ops {
-            session: 7,
-            ops: vec![Op::create("/e2", "", Ephemeral)],
-        })
+        .propose(&Request::internal(
+            7,
+            vec![Op::create("/e2", "", Ephemeral)],
+        ))
         .unwrap();
     let close = w
         .propose(&Request::CloseSessions {
             ids: vec![7, 7, 99],
         })
         .unwrap();
-    let late = Request::Ops {
-        session: 7,
-        ops: vec![Op::create("/e3", "", Ephemeral)],
-    };
+    let late = Request::internal(7, vec![Op::create("/e3", "", Ephemeral)]);
     assert_eq!(
         w.propose(&late).unwrap_err().error.code(),
         ErrorCode::SessionExpired
@@ -373,7 +359,8 @@ fn ephemerals_end_with_their_session_even_while_proposed() {
         events[0],
         Event {
             kind: EventKind::Deleted,
-            path: "/other".into()
+            path: "/other".into(),
+            acl: AclList::OPEN,
         }
     );
 }

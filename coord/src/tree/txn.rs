@@ -3,6 +3,8 @@
 
 use bytes::Bytes;
 
+use super::SessionRecord;
+use super::acl::AclList;
 use crate::Zxid;
 
 /// One atomic change of the tree and the sessions.
@@ -14,8 +16,19 @@ pub(crate) struct Txn {
     pub time: i64,
     /// Who asked for it; 0 is the service itself.
     pub session: i64,
+    /// By which request it came to be.
+    pub origin: Origin,
     /// What changes.
     pub body: TxnBody,
+}
+
+/// Where the request of a transaction entered the ensemble, so that the member there knows whom to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The member, or 0 where nobody waits for an answer.
+    pub member: u64,
+    /// The member's own number for the request.
+    pub request: u64,
 }
 
 /// What a transaction changes.
@@ -25,10 +38,8 @@ pub(crate) enum TxnBody {
     OpenSession {
         /// Its id.
         id: i64,
-        /// After how many milliseconds of silence it ends.
-        timeout_ms: u32,
-        /// The member in whose process it lives, or 0.
-        member: u64,
+        /// What is known of it.
+        record: SessionRecord,
     },
     /// Sessions end, and these ephemeral znodes with them.
     CloseSessions(Vec<ClosedSession>),
@@ -58,6 +69,8 @@ pub(crate) enum Change {
         owner: i64,
         /// How many children its parent has ever had, this one counted.
         parent_created: i32,
+        /// Who may do what with it.
+        acl: AclList,
     },
     /// The znode is no more.
     Delete {
@@ -71,6 +84,15 @@ pub(crate) enum Change {
         /// The data.
         data: Bytes,
         /// The version that this data has.
+        version: i32,
+    },
+    /// The znode's access control list is this.
+    SetAcl {
+        /// Which.
+        path: Box<str>,
+        /// The list.
+        acl: AclList,
+        /// The version that this list has.
         version: i32,
     },
     /// Nothing; a check that held, kept for the answer.

@@ -3,9 +3,10 @@
 //! A walk holds no reference into the tree: it goes on after the last path it gave, whatever has happened to it.
 //! Parents come before their children, in path order by names.
 
+use super::acl::AclList;
 use super::node::{Kind, Node};
 use super::path::{names, split};
-use super::{SessionRecord, Tree};
+use super::{SessionRecord, Tree, digest};
 use crate::Zxid;
 
 /// A znode as a snapshot holds it.
@@ -31,6 +32,10 @@ pub(crate) struct NodeRecord {
     pub version: i32,
     /// How many children it ever had.
     pub created: i32,
+    /// How often its access control list was set.
+    pub aversion: i32,
+    /// Who may do what with it.
+    pub acl: AclList,
 }
 
 /// Why a node of a snapshot has no place in the tree.
@@ -95,18 +100,24 @@ impl Tree {
 
     /// Puts a znode from a snapshot in its place. The root comes first and once, parents before children.
     pub(crate) fn restore(&mut self, record: NodeRecord) -> Result<(), RestoreError> {
-        let mut node = Node::new(b"", record.owner, record.czxid, record.ctime);
+        let acl = self.acls.intern(&record.acl);
+        let mut node = Node::new(b"", record.owner, acl, record.czxid, record.ctime);
         node.data = record.data;
         node.mzxid = record.mzxid;
         node.pzxid = record.pzxid;
         node.mtime = record.mtime;
         node.version = record.version;
         node.created = record.created;
+        node.aversion = record.aversion;
         if record.path == "/" {
             if self.nodes != 1 || node.kind() != Kind::Persistent {
                 return Err(RestoreError(record.path));
             }
             self.data_bytes = node.data.len();
+            self.digest = self
+                .digest
+                .wrapping_sub(digest::of_node("/", &self.root))
+                .wrapping_add(digest::of_node("/", &node));
             self.root = node;
             return Ok(());
         }
@@ -120,7 +131,7 @@ impl Tree {
 
     /// Puts a session from a snapshot back.
     pub(crate) fn restore_session(&mut self, id: i64, record: SessionRecord) {
-        self.sessions.insert(id, record);
+        self.put_session(id, record);
     }
 
     /// Says up to where a restored snapshot is whole; what comes after is replayed.
@@ -158,5 +169,7 @@ fn record(path: &str, node: &Node) -> NodeRecord {
         mtime: node.mtime,
         version: node.version,
         created: node.created,
+        aversion: node.aversion,
+        acl: node.acl.clone(),
     }
 }

@@ -91,6 +91,29 @@ impl Watches {
         }
     }
 
+    /// What `watcher` watches `path` for.
+    pub(crate) fn modes(&self, path: &str, watcher: u64) -> u8 {
+        let held = self.by_path.get(path).and_then(|w| w.get(&watcher));
+        held.copied().unwrap_or(0)
+    }
+
+    /// How many paths `watcher` watches.
+    pub(crate) fn count_of(&self, watcher: u64) -> usize {
+        self.by_watcher.get(&watcher).map_or(0, BTreeSet::len)
+    }
+
+    /// Which paths `watcher` watches, sorted.
+    pub(crate) fn paths_of(&self, watcher: u64) -> impl Iterator<Item = String> {
+        let paths = self.by_watcher.get(&watcher);
+        paths.into_iter().flatten().map(ToString::to_string)
+    }
+
+    /// Pairs of path and watcher, paths, and watchers.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        let pairs = self.by_watcher.values().map(BTreeSet::len).sum();
+        (pairs, self.by_path.len(), self.by_watcher.len())
+    }
+
     /// The watchers of an event, each once and in order; their one-shot watches that fired are gone.
     pub(crate) fn fire(&mut self, kind: EventKind, path: &str) -> Vec<u64> {
         let (once, lasting) = match kind {
