@@ -194,6 +194,11 @@ impl Core {
         self.clocks.overdue(now.steady)
     }
 
+    /// Nobody could be heard of for so long.
+    pub(crate) fn forgive(&mut self, ms: i64) {
+        self.clocks.forgive(ms);
+    }
+
     /// A session was heard of at this moment of the steady clock.
     pub(crate) fn heard(&mut self, id: i64, steady: i64) {
         self.clocks.touch(id, steady);

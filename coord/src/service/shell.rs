@@ -37,6 +37,8 @@ pub(super) struct Shell {
 const SNAPSHOT_BYTES: usize = 64 << 20;
 /// Between two warnings.
 const WARN_EVERY_MS: i64 = 1_000;
+/// From here on a late wake-up is a stall and no chance.
+const STALL_MS: i64 = 1_000;
 /// The longest sleep, where nothing is due.
 const SLEEP_MS_MAX: u64 = 3_600_000;
 
@@ -45,11 +47,23 @@ impl Shell {
         let _end = End(Arc::clone(&self.shared));
         let mut events = Vec::new();
         while !(self.stopping && self.core.is_idle()) {
-            let due = self.core.next_tick().saturating_sub(self.now().steady);
+            let before = self.now().steady;
+            let due = self.core.next_tick().saturating_sub(before);
             let wait = u64::try_from(due).unwrap_or(0).min(SLEEP_MS_MAX);
-            let wait = Duration::from_millis(wait);
-            self.shared.events.take(Some(wait), &mut events);
+            let take = Duration::from_millis(wait);
+            self.shared.events.take(Some(take), &mut events);
+            self.forgive(before.saturating_add_unsigned(wait));
             self.turn(&mut events);
+        }
+    }
+
+    /// Where this thread wakes long after it meant to, the whole process stood still, and no client could be heard: a
+    /// paused machine must not end all sessions at once.
+    fn forgive(&mut self, meant: i64) {
+        let late = self.now().steady.saturating_sub(meant);
+        if late >= STALL_MS {
+            tracing::warn!("the process stood still for {late} ms; sessions get the time back");
+            self.core.forgive(late);
         }
     }
 
