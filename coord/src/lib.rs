@@ -7,11 +7,11 @@
 //!          answer ◀─ watches ◀─ tree::Tree::apply ◀──────── committed ◀─────────────┘
 //! ```
 //!
+//! ZooKeeper's own clients come in by the `listener`, which reaches the same service over `wire`.
+//!
 //! The tree knows no disk, the storage no tree but its records, and neither knows who commits: `service::voter` is
 //! the quorum of one, where the ZAB quorum goes.
 
-// The listener is the one who calls these two.
-#[allow(dead_code)]
 mod auth;
 mod error;
 mod handle;
@@ -21,7 +21,6 @@ mod session;
 mod storage;
 mod tree;
 mod watch;
-#[allow(dead_code, unused_imports)]
 mod wire;
 pub mod zab;
 pub mod zoo_cfg;
@@ -29,6 +28,7 @@ mod zxid;
 
 pub use error::{CoordError, ErrorCode, MultiError};
 pub use handle::{Handle, Session};
+pub use listener::{Listener, ListenerConfig};
 pub use service::{Clock, Coord, CoordConfig};
 pub use storage::StorageError;
 pub use tree::{Acl, CreateMode, Created, Id, Op, OpResult, Stat, perms};

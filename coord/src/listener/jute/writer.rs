@@ -8,6 +8,7 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
+    #[cfg(test)]
     pub(crate) fn new(out: &'a mut BytesMut) -> Writer<'a> {
         Writer { out }
     }

@@ -1,14 +1,7 @@
 //! ACLs: who may do what with a znode.
 
 use super::super::jute::{Decode, JuteError, Reader, Writer};
-
-/// One entry of an ACL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Acl {
-    pub(crate) perms: i32,
-    pub(crate) scheme: String,
-    pub(crate) id: String,
-}
+use crate::Acl;
 
 impl Decode for Acl {
     const BYTES_MIN: usize = 12;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::jute::{JuteError, Reader};
-use super::acl::Acl;
+use crate::Acl;
 
 /// Creates a znode: create, create2, createContainer and createTTL.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::super::jute::{JuteError, Reader, Writer};
-use super::acl::{Acl, SetAclRequest};
+use super::acl::SetAclRequest;
 use super::admin::ReconfigRequest;
 use super::connect::{ConnectRequest, ConnectResponse};
 use super::multi::{MultiOp, MultiReadOp, MultiResult, encode_end};
@@ -11,7 +11,7 @@ use super::node::{CreateRequest, ReadRequest, SetDataRequest, VersionedRequest};
 use super::session::AuthRequest;
 use super::watch::{SetWatchesRequest, WatchRequest, encode_event};
 use super::{OpCode, Request, stat};
-use crate::{Stat, Zxid};
+use crate::{Acl, Stat, Zxid};
 
 /// The bytes of a hex string; spaces are for people.
 fn hex(text: &str) -> Vec<u8> {
