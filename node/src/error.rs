@@ -1,6 +1,7 @@
 //! Why a node does not start, or cannot go on, as a sentence for whoever runs it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +41,15 @@ pub enum NodeError {
     HttpBind { address: String, source: io::Error },
     #[error("the disk of {} failed, and nothing more is written to it: {reason}; what was acknowledged before is safe as far as the disk kept it", path.display())]
     DiskFailed { path: PathBuf, reason: Arc<str> },
+    #[error("zoo.cfg: {0}")]
+    ZooCfg(String),
+    #[error(
+        "cannot serve ZooKeeper's clients on {address}: {source}; another process may have the port (clientPort names another)"
+    )]
+    ZooKeeperBind {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("the system refuses threads or signals: {0}")]
     Runtime(io::Error),
 }

@@ -2,7 +2,7 @@
 //! the HTTP port for metrics and health, and start and stop in order.
 //!
 //! Nothing here knows Kafka's protocol or the log's files. The programs `milena serve` and
-//! `milena dev` are thin over it.
+//! `milena dev` are thin over it; `milena coord` over `zookeeper`, a coordination service without a broker.
 
 pub mod config;
 mod error;
@@ -12,8 +12,10 @@ pub mod logging;
 mod metrics;
 mod run;
 mod start;
+pub mod zookeeper;
 
 pub use config::Config;
+pub use coord::zoo_cfg::ZooCfg;
 pub use error::NodeError;
 pub use run::run;
 pub use start::Node;

@@ -18,7 +18,7 @@ const INTERRUPTED: i32 = 130;
 const NO_PANIC: &str = "a start neither panics nor is cancelled";
 
 /// How long a start that is to be given up is waited for, and after it the thread that does it.
-const LEAVES_WITHIN: Duration = Duration::from_millis(800);
+pub(crate) const LEAVES_WITHIN: Duration = Duration::from_millis(800);
 
 /// Runs a node until SIGTERM or Ctrl-C, then stops it; a second one leaves at once, with exit
 /// code 130. `started` is called once it takes records. An error if it does not start, or
@@ -80,13 +80,13 @@ async fn run_until_told_to_stop(
 }
 
 /// The signals that ask a process to leave, heard from the moment this is made.
-struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -94,7 +94,7 @@ impl Signals {
     }
 
     /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> &'static str {
         let (signalled, name) = tokio::select! {
             signalled = self.terminate.recv() => (signalled, "SIGTERM"),
             signalled = self.interrupt.recv() => (signalled, "Ctrl-C"),

@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().program {
         Program::Serve(serve) => serve.run(),
         Program::Dev(dev) => dev.run(),
+        Program::Coord(coord) => coord.run(),
         Program::Command(command) => run(command),
     };
     failure::exit("milena", result)

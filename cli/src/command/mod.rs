@@ -6,6 +6,7 @@
 pub mod common;
 pub mod completion;
 pub mod consume;
+pub mod coord;
 pub mod dev;
 pub mod failure;
 pub mod format;
@@ -40,6 +41,7 @@ pub struct Cli {
 pub enum Program {
     Serve(serve::Serve),
     Dev(dev::Dev),
+    Coord(coord::Coord),
     #[command(flatten)]
     Command(Command),
 }
