@@ -153,6 +153,8 @@ pub(crate) struct Rules {
     pub(crate) skip_acl: bool,
     /// The scheme `digest` is not known.
     pub(crate) no_digest: bool,
+    /// The scheme `x509` is known.
+    pub(crate) x509: bool,
     /// Hard limits of quotas are kept.
     pub(crate) enforce_quota: bool,
     /// Clients may create znodes with a TTL.
@@ -247,7 +249,7 @@ pub(crate) fn veiled(lines: &[Acl]) -> Vec<Acl> {
 fn is_proved(scheme: &str, rules: Rules) -> bool {
     match scheme {
         "digest" => !rules.no_digest,
-        "x509" => true,
+        "x509" => rules.x509,
         _ => false,
     }
 }
@@ -257,7 +259,7 @@ fn is_valid(scheme: &str, id: &str, rules: Rules) -> bool {
         // Two parts, where those that are empty at the end do not count.
         "digest" => !rules.no_digest && id.trim_end_matches(':').matches(':').count() == 1,
         "ip" => network(id).is_some(),
-        "x509" => id.contains('='),
+        "x509" => rules.x509 && id.contains('='),
         _ => false,
     }
 }
@@ -266,7 +268,7 @@ fn matches(line: &Acl, id: &Id, rules: Rules) -> bool {
     line.scheme == id.scheme
         && match line.scheme.as_str() {
             "digest" => !rules.no_digest && line.id == id.id,
-            "x509" => line.id == id.id,
+            "x509" => rules.x509 && line.id == id.id,
             "ip" => is_within(&line.id, &id.id),
             _ => false,
         }
@@ -309,6 +311,14 @@ mod tests {
     use super::perms::{ADMIN, CREATE, DELETE, READ, WRITE};
     use super::*;
 
+    const RULES: Rules = Rules {
+        skip_acl: false,
+        no_digest: false,
+        x509: true,
+        enforce_quota: false,
+        extended_types: false,
+    };
+
     fn client(ids: &[(&str, &str)]) -> Caller {
         let ids = ids.iter().map(|(scheme, id)| Id::new(*scheme, *id));
         Caller::Client(Arc::new(ids.collect()))
@@ -337,16 +347,16 @@ mod tests {
         ];
         for (caller, granted) in table {
             for perm in [READ, WRITE, CREATE, DELETE, ADMIN] {
-                let may = list.permits(perm, &caller, Rules::default());
+                let may = list.permits(perm, &caller, RULES);
                 assert_eq!(may, granted & perm != 0, "{caller:?} {perm}");
             }
         }
         let skip = Rules {
             skip_acl: true,
-            ..Rules::default()
+            ..RULES
         };
         assert!(list.permits(WRITE, &client(&[]), skip));
-        assert!(AclList::OPEN.permits(ADMIN, &client(&[]), Rules::default()));
+        assert!(AclList::OPEN.permits(ADMIN, &client(&[]), RULES));
     }
 
     #[test]
@@ -375,7 +385,7 @@ mod tests {
         let bob = client(&[("ip", "1.2.3.4"), ("digest", "bob:hash"), ("super", "")]);
         let settled = |lines: &[(&str, &str)], caller: &Caller| {
             let asked: Vec<Acl> = lines.iter().map(|(s, i)| Acl::new(ALL, *s, *i)).collect();
-            let list = settle("/a", &asked, caller, Rules::default());
+            let list = settle("/a", &asked, caller, RULES);
             list.map(|list| list.lines().to_vec()).map_err(|e| e.code())
         };
         let invalid = Err(crate::ErrorCode::InvalidAcl);
@@ -401,6 +411,10 @@ mod tests {
             assert_eq!(settled(&[bad], &bob), invalid, "{bad:?}");
         }
         assert_eq!(settled(&[], &bob), invalid);
+        let subject = [Acl::new(ALL, "x509", "CN=ann")];
+        assert!(settle("/a", &subject, &bob, RULES).is_ok());
+        let unknown = settle("/a", &subject, &bob, Rules::default());
+        assert!(unknown.is_err(), "there is no TLS, and so no such scheme");
         assert_eq!(
             settled(&[("auth", "")], &client(&[("ip", "1.2.3.4")])),
             invalid

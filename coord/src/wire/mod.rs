@@ -44,6 +44,8 @@ pub struct WireConfig {
     pub super_digest: Option<String>,
     /// Who may do everything: the subject of a certificate.
     pub x509_super: Option<String>,
+    /// Whether lists may name subjects of certificates: there is a port with TLS.
+    pub x509_enabled: bool,
     /// Whether users may prove themselves by password.
     pub digest_enabled: bool,
     /// No access control list is looked at.
@@ -63,6 +65,7 @@ impl Default for WireConfig {
         WireConfig {
             super_digest: None,
             x509_super: None,
+            x509_enabled: false,
             digest_enabled: true,
             skip_acl: false,
             enforce_quota: false,
@@ -78,6 +81,7 @@ impl WireConfig {
         Rules {
             skip_acl: self.skip_acl,
             no_digest: !self.digest_enabled,
+            x509: self.x509_enabled,
             enforce_quota: self.enforce_quota,
             extended_types: self.extended_types,
         }
