@@ -15,7 +15,9 @@ use uuid::Uuid;
 use crate::checkpoints::{Checkpoint, Checkpoints};
 use crate::config::TopicConfig;
 use crate::error::StartError;
-use crate::log::{Doomed, Found, Log, LogDir, LogDirError, LogError, Meta, OpenHints, Retired};
+use crate::log::{
+    Doomed, Found, Log, LogDir, LogDirError, LogError, Meta, OpenHints, Owner, Retired,
+};
 use crate::metadata::View;
 use crate::partition::Partition;
 use crate::time::now_ms;
@@ -164,11 +166,11 @@ impl Storage {
     ) -> Result<Log<RealDisk>, LogError> {
         let unclaimed = self.unclaimed.lock().remove(&(topic.to_owned(), index));
         let (found, clean) = match unclaimed {
-            Some(id) => (Some(id), self.clean),
-            None => (self.dir.topic_id(topic, index)?, false),
+            Some(id) => (Owner::from(id), self.clean),
+            None => (self.dir.owner(topic, index)?, false),
         };
         let known = self.checkpoints.lock().of(topic, index);
-        let hints = if found == Some(Some(topic_id)) {
+        let hints = if found == Owner::Topic(topic_id) {
             OpenHints {
                 log_start: known.log_start,
                 recovery_point: known.recovery_point,
@@ -176,17 +178,17 @@ impl Storage {
                 topic_id,
             }
         } else {
-            if let Some(found) = found {
-                if found.is_none() && known != Checkpoint::default() {
+            if found != Owner::NoFolder {
+                if found == Owner::Nobody && known != Checkpoint::default() {
                     return Err(self.dir.nameless(topic, index));
                 }
                 tracing::warn!(
                     "{} is of {} and is removed, to make room for topic {topic} of id {topic_id}",
                     self.dir.partition_dir(topic, index).display(),
-                    found.map_or_else(
-                        || "no topic, as nothing in it was acknowledged".to_owned(),
-                        |id| format!("the deleted topic of id {id}")
-                    ),
+                    match found {
+                        Owner::Topic(id) => format!("the deleted topic of id {id}"),
+                        _ => "no topic, as nothing in it was acknowledged".to_owned(),
+                    },
                 );
                 self.doom(&[(topic, index)], now)?;
             }

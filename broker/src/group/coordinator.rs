@@ -14,7 +14,7 @@ use super::partition::{Clock, Partition};
 
 /// The group coordinator of a broker: all groups whose partition of `__consumer_offsets` it leads.
 /// Cheap to clone.
-pub struct GroupCoordinator<L> {
+pub(crate) struct GroupCoordinator<L> {
     pub(super) log: Arc<L>,
     config: Arc<Config>,
     clock: Clock,
@@ -34,7 +34,7 @@ impl<L> Clone for GroupCoordinator<L> {
 
 impl<L: OffsetsLog> GroupCoordinator<L> {
     /// A coordinator that leads nothing yet. Its methods must be called within a tokio runtime.
-    pub fn new(log: Arc<L>, config: Config) -> Self {
+    pub(crate) fn new(log: Arc<L>, config: Config) -> Self {
         Self {
             log,
             config: Arc::new(config),
@@ -44,13 +44,13 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     }
 
     /// The partition of `__consumer_offsets` that holds a group.
-    pub fn partition_for(&self, group: &str) -> i32 {
+    pub(crate) fn partition_for(&self, group: &str) -> i32 {
         partition_of(group, self.log.partition_count())
     }
 
     /// This broker leads the partition from now on: reads its log, during which requests are told
     /// to wait. On an error the partition is not coordinated here; the caller may try again.
-    pub async fn load(&self, partition: i32) -> Result<(), ErrorCode> {
+    pub(crate) async fn load(&self, partition: i32) -> Result<(), ErrorCode> {
         let config = (*self.config).clone();
         let loading = Partition::new(partition, Arc::clone(&self.log), self.clock, config.clone());
         if let Some(earlier) = self
@@ -77,7 +77,8 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
 
     /// This broker no longer leads the partition: its groups are forgotten, and waiting members
     /// sent to the next coordinator.
-    pub fn unload(&self, partition: i32) {
+    #[cfg(test)]
+    pub(crate) fn unload(&self, partition: i32) {
         let unloaded = self.partitions.write().remove(&partition);
         if let Some(unloaded) = unloaded {
             unloaded.close();
@@ -85,7 +86,7 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     }
 
     /// Forgets the offsets committed in a topic that is no more.
-    pub fn topic_deleted(&self, topic: &str) {
+    pub(crate) fn topic_deleted(&self, topic: &str) {
         for partition in self.loaded() {
             partition.topic_deleted(topic);
         }
@@ -93,7 +94,7 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
 
     /// Shows each group that is coordinated here, with its committed offsets, for metrics. Under a
     /// lock: be quick.
-    pub fn visit(&self, mut visit: impl FnMut(&str, &Group)) {
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&str, &Group)) {
         for partition in self.loaded() {
             // What is still loading is not shown, as little as what has just gone.
             let _ = partition.look(|shard| shard.groups().for_each(|(id, group)| visit(id, group)));
@@ -141,7 +142,7 @@ pub(super) async fn answer(
 
 /// The partition of a group among `count`: Java's hash of its name, so that Kafka's tools agree
 /// with us.
-pub fn partition_of(group: &str, count: i32) -> i32 {
+pub(crate) fn partition_of(group: &str, count: i32) -> i32 {
     let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });

@@ -23,7 +23,7 @@ const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
 
 impl<L: OffsetsLog> GroupCoordinator<L> {
     /// DescribeGroups.
-    pub fn describe(
+    pub(crate) fn describe(
         &self,
         version: i16,
         request: &DescribeGroupsRequest,
@@ -65,7 +65,7 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     }
 
     /// ListGroups: all groups that this broker coordinates, unless some are still being loaded.
-    pub fn list(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
+    pub(crate) fn list(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
         let matches = |filter: &[Str], name: &str| {
             filter.is_empty()
                 || filter
@@ -106,7 +106,7 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     }
 
     /// DeleteGroups; answered when the log has the tombstones.
-    pub async fn delete(&self, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    pub(crate) async fn delete(&self, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
         let mut names = request.groups_names;
         let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));

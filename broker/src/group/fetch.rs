@@ -17,7 +17,7 @@ use super::{GroupCoordinator, OffsetsLog};
 
 impl<L: OffsetsLog> GroupCoordinator<L> {
     /// OffsetFetch. With `require_stable` it waits for commits that are on their way to the log.
-    pub async fn fetch_offsets(
+    pub(crate) async fn fetch_offsets(
         &self,
         version: i16,
         request: OffsetFetchRequest,

@@ -7,7 +7,7 @@ use protocol::error::ErrorCode;
 use uuid::Uuid;
 
 /// The topic `__consumer_offsets`, and what is known of other topics.
-pub trait OffsetsLog: Send + Sync + 'static {
+pub(crate) trait OffsetsLog: Send + Sync + 'static {
     /// Appends keys and values (`None` is a tombstone) to a partition; complete when they are acked
     /// as by acks=all. There is at most one append to a partition under way.
     fn append(

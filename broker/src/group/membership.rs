@@ -25,7 +25,7 @@ const CLIENT_ID_BYTES_MAX: usize = 1024;
 impl<L: OffsetsLog> GroupCoordinator<L> {
     /// JoinGroup; waits until the group's next generation begins. `client_host` is Kafka's form of
     /// an address, `/1.2.3.4`.
-    pub async fn join(
+    pub(crate) async fn join(
         &self,
         version: i16,
         client_id: &str,
@@ -46,7 +46,7 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     }
 
     /// SyncGroup; waits until the leader's assignment is in the log.
-    pub async fn sync(&self, version: i16, request: SyncGroupRequest) -> SyncGroupResponse {
+    pub(crate) async fn sync(&self, version: i16, request: SyncGroupRequest) -> SyncGroupResponse {
         if version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
             return refused_sync(ErrorCode::InconsistentGroupProtocol);
         }
@@ -74,7 +74,7 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     }
 
     /// Heartbeat.
-    pub async fn heartbeat(&self, request: HeartbeatRequest) -> HeartbeatResponse {
+    pub(crate) async fn heartbeat(&self, request: HeartbeatRequest) -> HeartbeatResponse {
         let heartbeat = |reply_to| Event::Heartbeat {
             group: request.group_id.to_string(),
             generation: request.generation_id,
@@ -95,7 +95,11 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     }
 
     /// LeaveGroup.
-    pub async fn leave(&self, version: i16, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    pub(crate) async fn leave(
+        &self,
+        version: i16,
+        request: LeaveGroupRequest,
+    ) -> LeaveGroupResponse {
         let members = if version < 3 {
             vec![MemberIdentity {
                 member_id: request.member_id,

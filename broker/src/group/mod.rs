@@ -8,17 +8,17 @@
 //! `topic_deleted`).
 
 mod coordinator;
-pub mod core;
+pub(crate) mod core;
 mod describe;
 mod fetch;
 mod log;
 mod membership;
 mod offsets;
 mod partition;
-pub mod records;
+pub(crate) mod records;
 #[cfg(test)]
 mod tests;
 
-pub use coordinator::{GroupCoordinator, partition_of};
-pub use core::Config as GroupConfig;
-pub use log::OffsetsLog;
+pub(crate) use coordinator::{GroupCoordinator, partition_of};
+pub(crate) use core::Config as GroupConfig;
+pub(crate) use log::OffsetsLog;

@@ -18,7 +18,11 @@ use super::{GroupCoordinator, OffsetsLog};
 
 impl<L: OffsetsLog> GroupCoordinator<L> {
     /// OffsetCommit; answered when the log has the offsets.
-    pub async fn commit(&self, version: i16, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    pub(crate) async fn commit(
+        &self,
+        version: i16,
+        request: OffsetCommitRequest,
+    ) -> OffsetCommitResponse {
         let mut offsets = Vec::new();
         let mut response = OffsetCommitResponse::default();
         for topic in &request.topics {
@@ -113,7 +117,10 @@ impl<L: OffsetsLog> GroupCoordinator<L> {
     }
 
     /// OffsetDelete; answered when the log has the tombstones.
-    pub async fn delete_offsets(&self, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    pub(crate) async fn delete_offsets(
+        &self,
+        request: OffsetDeleteRequest,
+    ) -> OffsetDeleteResponse {
         let mut partitions = Vec::new();
         let mut response = OffsetDeleteResponse::default();
         for topic in &request.topics {

@@ -17,7 +17,7 @@ const OFFSET_VERSION: i16 = 3;
 const OFFSET_VERSION_WITH_EXPIRY: i16 = 1;
 
 /// A record's key and value.
-pub fn encode(record: &Record) -> (Bytes, Option<Bytes>) {
+pub(crate) fn encode(record: &Record) -> (Bytes, Option<Bytes>) {
     match record {
         Record::Offset {
             group,
@@ -40,7 +40,7 @@ pub fn encode(record: &Record) -> (Bytes, Option<Bytes>) {
 }
 
 /// Reads a record; `None` for records of other kinds of groups, which are left alone.
-pub fn decode(key: Bytes, value: Option<Bytes>) -> Result<Option<Record>, DecodeError> {
+pub(crate) fn decode(key: Bytes, value: Option<Bytes>) -> Result<Option<Record>, DecodeError> {
     match CoordinatorKey::from_bytes(key)? {
         CoordinatorKey::Offset(key) => {
             let value = value

@@ -50,7 +50,7 @@ pub(super) fn number<T: std::str::FromStr>(word: Option<&str>) -> Option<T> {
 }
 
 /// Offsets by topic and partition, as an offset checkpoint holds them.
-pub type Offsets = BTreeMap<(String, i32), i64>;
+pub(crate) type Offsets = BTreeMap<(String, i32), i64>;
 
 /// Reads an offset checkpoint; none is empty.
 pub(super) fn read<D: Disk>(disk: &D, path: &Path) -> Result<Offsets, LogError> {

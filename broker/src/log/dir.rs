@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::checkpoint::{self, Offsets};
 use super::error::LogError;
-use super::{OpenHints, partition_metadata};
+use super::partition_metadata;
 
 const LOCK: &str = ".lock";
 const META: &str = "meta.properties";
@@ -53,7 +53,7 @@ impl From<io::Error> for LogDirError {
 
 /// Whose a log directory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meta {
+pub(crate) struct Meta {
     /// The cluster's id.
     pub cluster_id: String,
     /// The broker's id.
@@ -62,7 +62,7 @@ pub struct Meta {
 
 /// A partition's folder, and what the checkpoints say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundPartition {
+pub(crate) struct FoundPartition {
     /// The topic's name.
     pub topic: String,
     /// The partition's number.
@@ -78,7 +78,7 @@ pub struct FoundPartition {
 
 /// What a log directory held when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Whose it is; `None` if it is new.
     pub meta: Option<Meta>,
     /// Whether the last stop was clean.
@@ -92,10 +92,29 @@ pub struct Found {
     pub gone: Vec<(String, i32)>,
 }
 
+/// Whose a partition's folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// There is none.
+    NoFolder,
+    /// It holds no topic's id.
+    Nobody,
+    /// The topic's of this id.
+    Topic(Uuid),
+}
+
+/// From [`FoundPartition::topic_id`].
+impl From<Option<Uuid>> for Owner {
+    fn from(id: Option<Uuid>) -> Self {
+        id.map_or(Self::Nobody, Self::Topic)
+    }
+}
+
 impl Found {
     /// The hints for opening a partition's log.
-    pub fn hints(&self, partition: &FoundPartition, topic_id: Uuid) -> OpenHints {
-        OpenHints {
+    #[cfg(test)]
+    pub(crate) fn hints(&self, partition: &FoundPartition, topic_id: Uuid) -> super::OpenHints {
+        super::OpenHints {
             log_start: partition.log_start,
             recovery_point: partition.recovery_point,
             clean: self.clean,
@@ -106,12 +125,12 @@ impl Found {
 
 /// A folder of a deleted partition: it has another name already, and only takes room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doomed {
+pub(crate) struct Doomed {
     path: PathBuf,
 }
 
 /// The log directory, locked while this lives, or until [`LogDir::unlock`].
-pub struct LogDir<D: Disk> {
+pub(crate) struct LogDir<D: Disk> {
     disk: D,
     path: PathBuf,
     lock: Mutex<Option<D::Lock>>,
@@ -123,7 +142,7 @@ impl<D: Disk> LogDir<D> {
     ///
     /// # Errors
     /// [`LogDirError::InUse`], [`LogDirError::NewerFormat`], or a file that is not understood.
-    pub fn open(disk: D, path: &Path) -> Result<(LogDir<D>, Found), LogDirError> {
+    pub(crate) fn open(disk: D, path: &Path) -> Result<(LogDir<D>, Found), LogDirError> {
         // Of each folder that is made, the one above holds the name.
         let mut holders = Vec::new();
         for path in path.ancestors() {
@@ -204,13 +223,8 @@ impl<D: Disk> LogDir<D> {
         Ok(())
     }
 
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The folder of a partition's log.
-    pub fn partition_dir(&self, topic: &str, partition: i32) -> PathBuf {
+    pub(crate) fn partition_dir(&self, topic: &str, partition: i32) -> PathBuf {
         self.path.join(format!("{topic}-{partition}"))
     }
 
@@ -232,7 +246,7 @@ impl<D: Disk> LogDir<D> {
 
     /// Checkpoints the flushed offset of each log, as topic, partition and
     /// [`Log::recovery_point`](super::Log::recovery_point).
-    pub fn write_recovery_points<'a>(
+    pub(crate) fn write_recovery_points<'a>(
         &self,
         offsets: impl IntoIterator<Item = (&'a str, i32, i64)>,
     ) -> Result<(), LogError> {
@@ -240,7 +254,7 @@ impl<D: Disk> LogDir<D> {
     }
 
     /// Checkpoints the first offset of each log.
-    pub fn write_log_starts<'a>(
+    pub(crate) fn write_log_starts<'a>(
         &self,
         offsets: impl IntoIterator<Item = (&'a str, i32, i64)>,
     ) -> Result<(), LogError> {
@@ -248,17 +262,17 @@ impl<D: Disk> LogDir<D> {
     }
 
     /// Makes everything durable that was written to the folder's file system.
-    pub fn sync_everything(&self) -> Result<(), LogError> {
+    pub(crate) fn sync_everything(&self) -> Result<(), LogError> {
         Ok(self.disk.sync_everything(&self.path)?)
     }
 
     /// Says that this was a clean stop. The logs are closed and the checkpoints written before.
-    pub fn mark_clean(&self) -> Result<(), LogError> {
+    pub(crate) fn mark_clean(&self) -> Result<(), LogError> {
         Ok(self.disk.replace(&self.path.join(CLEAN), b"version: 0\n")?)
     }
 
     /// Writes whose the folder is.
-    pub fn write_meta(&self, meta: &Meta) -> Result<(), LogError> {
+    pub(crate) fn write_meta(&self, meta: &Meta) -> Result<(), LogError> {
         let Meta {
             cluster_id,
             broker_id,
@@ -293,18 +307,17 @@ impl<D: Disk> LogDir<D> {
         }))
     }
 
-    /// The topic's id that is in the partition's folder, as in [`FoundPartition::topic_id`]; `None`
-    /// if there is no such folder.
-    pub fn topic_id(&self, topic: &str, partition: i32) -> Result<Option<Option<Uuid>>, LogError> {
+    /// Whose the partition's folder is.
+    pub(crate) fn owner(&self, topic: &str, partition: i32) -> Result<Owner, LogError> {
         let dir = self.partition_dir(topic, partition);
         if !self.disk.exists(&dir)? {
-            return Ok(None);
+            return Ok(Owner::NoFolder);
         }
-        Ok(Some(partition_metadata::read(&self.disk, &dir)?))
+        Ok(partition_metadata::read(&self.disk, &dir)?.into())
     }
 
     /// What is wrong with a folder without a topic's id, though it held records.
-    pub fn nameless(&self, topic: &str, partition: i32) -> LogError {
+    pub(crate) fn nameless(&self, topic: &str, partition: i32) -> LogError {
         LogError::malformed(
             &partition_metadata::path(&self.partition_dir(topic, partition)),
             "it holds no topic id, but records of the partition were on disk. Restore it from a backup, or, to give the records up, move the folder away",
@@ -317,7 +330,7 @@ impl<D: Disk> LogDir<D> {
     ///
     /// The checkpoints are not touched: the caller writes them without these partitions before
     /// anything is written under the same name.
-    pub fn doom(
+    pub(crate) fn doom(
         &self,
         partitions: &[(&str, i32)],
         doomed: &mut Vec<Doomed>,
@@ -343,12 +356,12 @@ impl<D: Disk> LogDir<D> {
     }
 
     /// Removes the contents of a deleted partition. May take long.
-    pub fn remove(&self, doomed: Doomed) -> io::Result<()> {
+    pub(crate) fn remove(&self, doomed: Doomed) -> io::Result<()> {
         self.disk.remove_dir_all(&doomed.path)
     }
 
     /// Gives the folder back to whoever wants it next. Nothing may be written to it after this.
-    pub fn unlock(&self) {
+    pub(crate) fn unlock(&self) {
         *self.lock.lock() = None;
     }
 }

@@ -120,7 +120,7 @@ impl<D: Disk> Unflushed<D> {
 }
 
 /// What makes a log durable up to its end of the moment. It runs without the log.
-pub struct Flush<D: Disk> {
+pub(crate) struct Flush<D: Disk> {
     disk: D,
     /// Of the partition; empty (and so not allocated) while nothing but the range is pending.
     dir: PathBuf,
@@ -134,7 +134,7 @@ pub struct Flush<D: Disk> {
 
 impl<D: Disk> Flush<D> {
     /// Syncs. An error is final for the disk: no later flush says that these bytes are safe.
-    pub fn run(&self) -> io::Result<()> {
+    pub(crate) fn run(&self) -> io::Result<()> {
         let (mut names, mut folder) = (false, false);
         for pending in &self.pending {
             match pending {
@@ -160,11 +160,6 @@ impl<D: Disk> Flush<D> {
         }
         Ok(())
     }
-
-    /// The log's end that is on disk once this has run.
-    pub fn end_offset(&self) -> i64 {
-        self.end
-    }
 }
 
 /// Syncs a file beside the segments, if retention has not taken it meanwhile.
@@ -177,23 +172,23 @@ pub(super) fn sync_file<D: Disk>(disk: &D, path: &Path) -> io::Result<()> {
 
 impl<D: Disk> Log<D> {
     /// Everything below this offset is on disk.
-    pub fn flushed(&self) -> i64 {
+    pub(crate) fn flushed(&self) -> i64 {
         self.unflushed.flushed
     }
 
     /// What a checkpoint of recovery points should say of this log.
-    pub fn recovery_point(&self) -> i64 {
+    pub(crate) fn recovery_point(&self) -> i64 {
         self.unflushed.flushed
     }
 
     /// Whether anything of the log is not on disk.
-    pub fn is_unflushed(&self) -> bool {
+    pub(crate) fn is_unflushed(&self) -> bool {
         self.unflushed.anything(self.end)
     }
 
     /// What must be synced for the log to be on disk as it is now; `None` if it is. Writes what
     /// small appends have gathered; an error in that is final.
-    pub fn unflushed(&mut self) -> io::Result<Option<Flush<D>>> {
+    pub(crate) fn unflushed(&mut self) -> io::Result<Option<Flush<D>>> {
         let state = &self.unflushed;
         if !state.anything(self.end) {
             return Ok(None);
@@ -227,7 +222,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// Notes that a flush has run with success. Tells about how many bytes it put on disk.
-    pub fn flushed_to(&mut self, flush: &Flush<D>) -> u64 {
+    pub(crate) fn flushed_to(&mut self, flush: &Flush<D>) -> u64 {
         let state = &mut self.unflushed;
         let done = flush.done.saturating_sub(state.done) as usize;
         state.pending.drain(..done.min(state.pending.len()));

@@ -11,12 +11,11 @@ use protocol::records::{
 /// The CRC covers everything from here on.
 pub(super) const CRC_COVERS_FROM: usize = ATTRIBUTES;
 
-const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
 
 /// The header of a batch of magic 2, all fields but the length as they are on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchHeader {
+pub(crate) struct BatchHeader {
     /// Offset of the first record.
     pub base_offset: i64,
     /// Bytes of the whole batch, header included.
@@ -45,7 +44,7 @@ pub struct BatchHeader {
 
 impl BatchHeader {
     /// Reads a header from the first 61 bytes of `bytes`, or says what is wrong with it.
-    pub fn parse(bytes: &[u8]) -> Result<BatchHeader, &'static str> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<BatchHeader, &'static str> {
         let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err("it ends inside a batch header");
         };
@@ -80,27 +79,22 @@ impl BatchHeader {
     }
 
     /// Offset of the last record.
-    pub fn last_offset(&self) -> i64 {
+    pub(crate) fn last_offset(&self) -> i64 {
         self.base_offset + i64::from(self.last_offset_delta)
     }
 
     /// Offset of the record after the last.
-    pub fn next_offset(&self) -> i64 {
+    pub(crate) fn next_offset(&self) -> i64 {
         self.last_offset() + 1
     }
 
-    /// Whether the batch is part of a transaction.
-    pub fn is_transactional(&self) -> bool {
-        self.attributes & TRANSACTIONAL != 0
-    }
-
     /// Whether the batch is a marker that a coordinator wrote.
-    pub fn is_control(&self) -> bool {
+    pub(crate) fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
     }
 
     /// Sequence number of the last record; after `i32::MAX` they go on at 0.
-    pub fn last_sequence(&self) -> i32 {
+    pub(crate) fn last_sequence(&self) -> i32 {
         if self.base_sequence < 0 {
             return self.base_sequence;
         }

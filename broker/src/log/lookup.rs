@@ -13,7 +13,7 @@ const DECOMPRESSED_MAX: usize = 256 << 20;
 impl<D: Disk> Log<D> {
     /// Timestamp and offset of the first record whose timestamp is at least `timestamp`, among
     /// those below `upto`.
-    pub fn offset_for_timestamp(
+    pub(crate) fn offset_for_timestamp(
         &mut self,
         timestamp: i64,
         upto: i64,
@@ -42,7 +42,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// The greatest timestamp in the log, and the offset of the first record that has it.
-    pub fn max_timestamp_offset(&mut self) -> Result<Option<(i64, i64)>, LogError> {
+    pub(crate) fn max_timestamp_offset(&mut self) -> Result<Option<(i64, i64)>, LogError> {
         self.settle()?;
         let disk = self.disk.clone();
         let mut greatest = None;

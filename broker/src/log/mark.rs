@@ -52,7 +52,7 @@ impl<D: Disk> Log<D> {
     ///
     /// # Errors
     /// Of the disk; the log is as it was, and the mark is missing.
-    pub fn mark(&mut self, recovery_point: i64, growth: u64) -> Result<(), LogError> {
+    pub(crate) fn mark(&mut self, recovery_point: i64, growth: u64) -> Result<(), LogError> {
         if let Some(taken) = self.mark.take_if(|taken| taken.end <= recovery_point) {
             let file = self.disk.open(&path(&self.dir), Open::Create)?;
             file.overwrite(&taken.bytes)?;

@@ -36,16 +36,13 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::Offsets;
-pub use dir::{Doomed, Found, FoundPartition, LogDir, LogDirError, Meta};
-pub use error::LogError;
-pub use flush::Flush;
-pub use header::BatchHeader;
-pub use producers::{ActiveProducer, ProducerTable, Sequence};
-pub use read::LogSlice;
-pub use recovery::{Cut, Recovered};
-pub use retention::Retired;
-pub use writer::{Appended, Log};
+pub(crate) use dir::{Doomed, Found, FoundPartition, LogDir, LogDirError, Meta, Owner};
+pub(crate) use error::LogError;
+pub(crate) use header::BatchHeader;
+pub(crate) use producers::Sequence;
+pub(crate) use read::LogSlice;
+pub(crate) use retention::Retired;
+pub(crate) use writer::Log;
 
 use uuid::Uuid;
 
@@ -94,7 +91,7 @@ impl Default for LogConfig {
 
 /// What is known of a log before its files are read: from the checkpoints of the log directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OpenHints {
+pub(crate) struct OpenHints {
     /// First offset that may be read; 0 where nothing is known.
     pub log_start: i64,
     /// Everything below was on disk at the last checkpoint; 0 where nothing is known.

@@ -69,7 +69,7 @@ impl Producer {
 
 /// What a batch's sequence says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sequence {
+pub(crate) enum Sequence {
     /// To be appended: it follows on, begins anew, or comes from no idempotent producer.
     New,
     /// It has been appended already. Acknowledge the original once *its* offsets satisfy the acks.
@@ -95,7 +95,8 @@ pub enum Sequence {
 
 /// A producer as `DescribeProducers` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ActiveProducer {
+#[cfg(test)]
+pub(crate) struct ActiveProducer {
     /// Its id.
     pub producer_id: i64,
     /// Its epoch.
@@ -108,13 +109,13 @@ pub struct ActiveProducer {
 
 /// The producers of one partition.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct ProducerTable {
+pub(crate) struct ProducerTable {
     producers: HashMap<i64, Producer>,
 }
 
 impl ProducerTable {
     /// Judges a batch that is about to be appended. Batches without a producer id are `New`.
-    pub fn check(&self, header: &BatchHeader) -> Sequence {
+    pub(crate) fn check(&self, header: &BatchHeader) -> Sequence {
         if header.producer_id < 0 || header.is_control() {
             return Sequence::New;
         }
@@ -160,7 +161,7 @@ impl ProducerTable {
 
     /// Notes a batch that was appended at the offsets in its header. `now_ms` is when; replay
     /// passes the batch's own greatest timestamp.
-    pub fn appended(&mut self, header: &BatchHeader, now_ms: i64) {
+    pub(crate) fn appended(&mut self, header: &BatchHeader, now_ms: i64) {
         if header.producer_id < 0 {
             return;
         }
@@ -190,23 +191,24 @@ impl ProducerTable {
     }
 
     /// Forgets producers that have not appended for `producer.id.expiration.ms`.
-    pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
+    pub(crate) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         self.producers
             .retain(|_, producer| now_ms.saturating_sub(producer.last_timestamp) < expiration_ms);
     }
 
     /// How many producers are known.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.producers.len()
     }
 
     /// Whether none is known.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.producers.is_empty()
     }
 
     /// Those known, by id.
-    pub fn active(&self) -> Vec<ActiveProducer> {
+    #[cfg(test)]
+    pub(crate) fn active(&self) -> Vec<ActiveProducer> {
         let all = self.by_id().into_iter();
         all.map(|(producer_id, producer)| ActiveProducer {
             producer_id,

@@ -10,7 +10,7 @@ use super::segment::Located;
 use super::writer::Log;
 
 /// A range of a segment file: whole batches, but for the last, which may be cut.
-pub struct LogSlice<D: Disk> {
+pub(crate) struct LogSlice<D: Disk> {
     file: Arc<SegmentFile<D::File>>,
     position: u64,
     len: u32,
@@ -27,39 +27,27 @@ impl<D: Disk> Clone for LogSlice<D> {
 
 impl<D: Disk> LogSlice<D> {
     /// The file, for `sendfile` by its descriptor.
-    pub fn file(&self) -> &D::File {
+    pub(crate) fn file(&self) -> &D::File {
         self.file.file()
     }
 
     /// Where the range begins in the file.
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
     /// Bytes in the range.
-    pub fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether the range is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The same range, cut to `len` bytes.
-    #[must_use]
-    pub fn truncated(mut self, len: u32) -> Self {
-        self.len = self.len.min(len);
-        self
-    }
-
     /// Whether reading the range would not wait for the disk; asking starts read-ahead.
-    pub fn is_cached(&self) -> bool {
+    pub(crate) fn is_cached(&self) -> bool {
         self.file().is_cached(self.position, u64::from(self.len))
     }
 
     /// Reads the range. A cold one waits for the disk.
-    pub fn read(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.len as usize];
         self.file().read_exact_at(&mut bytes, self.position)?;
         Ok(bytes)
@@ -73,7 +61,7 @@ impl<D: Disk> Log<D> {
     ///
     /// # Errors
     /// [`LogError::OffsetOutOfRange`] below the log's start or past its end.
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         offset: i64,
         max_bytes: u32,

@@ -19,7 +19,7 @@ use super::{LogConfig, OpenHints, partition_metadata, producer_snapshot};
 
 /// What opening a log found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Recovered {
+pub(crate) struct Recovered {
     /// Whether the files were scanned.
     pub scanned: bool,
     /// Bytes of batches that were scanned and kept.
@@ -30,7 +30,7 @@ pub struct Recovered {
 
 /// A part that recovery cut off the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// The segment file.
     pub file: PathBuf,
     /// Where in it the cut is.
@@ -86,7 +86,7 @@ impl<D: Disk> Log<D> {
     ///
     /// # Errors
     /// [`LogError::Corrupt`] if a batch below the recovery point is bad; nothing was cut then.
-    pub fn open(
+    pub(crate) fn open(
         disk: D,
         dir: PathBuf,
         config: LogConfig,

@@ -13,14 +13,14 @@ use super::writer::Log;
 
 /// A segment that has left its log. Its files have another name, and are removed by
 /// [`Retired::remove`], after `file.delete.delay.ms`; who still reads them can go on.
-pub struct Retired<D: Disk> {
+pub(crate) struct Retired<D: Disk> {
     disk: D,
     files: Vec<PathBuf>,
 }
 
 impl<D: Disk> Retired<D> {
     /// Removes the files. What is left of them after a crash is removed at the next start.
-    pub fn remove(self) -> io::Result<()> {
+    pub(crate) fn remove(self) -> io::Result<()> {
         let mut failed = None;
         for file in &self.files {
             match self.disk.remove(file) {
@@ -40,7 +40,7 @@ impl<D: Disk> Log<D> {
     /// lets go of descriptors that only old reads needed. To be called every few minutes.
     ///
     /// What has left the log is in `retired`, also when this fails.
-    pub fn maintain(
+    pub(crate) fn maintain(
         &mut self,
         now_ms: i64,
         upto: i64,
@@ -127,7 +127,7 @@ impl<D: Disk> Log<D> {
 
     /// Moves the log's start up to `offset` (DeleteRecords, or a leader's start). The segments
     /// below are retired by the next [`Log::maintain`].
-    pub fn delete_before(&mut self, offset: i64) -> Result<(), LogError> {
+    pub(crate) fn delete_before(&mut self, offset: i64) -> Result<(), LogError> {
         if offset > self.end {
             return Err(LogError::OffsetOutOfRange {
                 offset,

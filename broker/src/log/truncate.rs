@@ -5,10 +5,17 @@ use disk::{Disk, DiskFile, Open};
 use super::error::LogError;
 use super::writer::Log;
 
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "a follower cuts its log to its leader's; replication will"
+    )
+)]
 impl<D: Disk> Log<D> {
     /// Cuts the log to `offset`, or to the start of the batch that holds it. Only for records that
     /// no consumer has seen. Tells the new end.
-    pub fn truncate_to(&mut self, offset: i64) -> Result<i64, LogError> {
+    pub(crate) fn truncate_to(&mut self, offset: i64) -> Result<i64, LogError> {
         if offset >= self.end {
             return Ok(self.end);
         }
@@ -45,7 +52,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// Empties the log, which then starts and ends at `offset`.
-    pub fn truncate_fully_and_start_at(&mut self, offset: i64) -> Result<(), LogError> {
+    pub(crate) fn truncate_fully_and_start_at(&mut self, offset: i64) -> Result<(), LogError> {
         self.active = None;
         let had_files = !self.segments.is_empty();
         for segment in std::mem::take(&mut self.segments) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use disk::{AppendFile, Disk, DiskFile, Open, SegmentFile, Small};
@@ -22,7 +22,7 @@ const RECENT: usize = 64;
 
 /// What an append did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appended {
+pub(crate) struct Appended {
     /// First offset of the batch.
     pub base_offset: i64,
     /// Last offset of the batch.
@@ -46,7 +46,7 @@ type Sealed<D> = (Vec<PathBuf>, Option<Arc<SegmentFile<<D as Disk>::File>>>);
 
 /// One partition's log. It lives inside the partition's lock; its methods are quick, and do I/O
 /// only to append, to roll and to look up what is not among the newest.
-pub struct Log<D: Disk> {
+pub(crate) struct Log<D: Disk> {
     pub(super) disk: D,
     pub(super) dir: PathBuf,
     pub(super) config: LogConfig,
@@ -104,13 +104,8 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// The folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// Takes a changed topic configuration; it counts from the next append and maintenance on.
-    pub fn set_config(&mut self, config: LogConfig) -> Result<(), LogError> {
+    pub(crate) fn set_config(&mut self, config: LogConfig) -> Result<(), LogError> {
         self.config = config;
         self.settle()
     }
@@ -123,54 +118,52 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// The configuration in force.
-    pub fn config(&self) -> &LogConfig {
-        &self.config
-    }
-
     /// First offset that may be read.
-    pub fn log_start(&self) -> i64 {
+    pub(crate) fn log_start(&self) -> i64 {
         self.log_start
     }
 
     /// Offset that the next record gets.
-    pub fn end_offset(&self) -> i64 {
+    pub(crate) fn end_offset(&self) -> i64 {
         self.end
     }
 
     /// Bytes of batches in all segments.
-    pub fn size_bytes(&self) -> u64 {
+    pub(crate) fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
     }
 
     /// Number of segments.
-    pub fn segment_count(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn segment_count(&self) -> usize {
         self.segments.len()
     }
 
     /// What is known of idempotent producers.
-    pub fn producers(&self) -> &ProducerTable {
+    pub(crate) fn producers(&self) -> &ProducerTable {
         &self.producers
     }
 
     /// The same, to note the batch that was just appended.
-    pub fn producers_mut(&mut self) -> &mut ProducerTable {
+    pub(crate) fn producers_mut(&mut self) -> &mut ProducerTable {
         &mut self.producers
     }
 
     /// The newest leader epoch of the log, -1 if there is none.
-    pub fn latest_epoch(&self) -> i32 {
+    #[cfg(test)]
+    pub(crate) fn latest_epoch(&self) -> i32 {
         self.epochs.latest().unwrap_or(-1)
     }
 
     /// Leader epoch of the record at `offset`, -1 if it is not known.
-    pub fn epoch_at(&self, offset: i64) -> i32 {
+    #[cfg(test)]
+    pub(crate) fn epoch_at(&self, offset: i64) -> i32 {
         self.epochs.at(offset).unwrap_or(-1)
     }
 
     /// The greatest leader epoch up to `epoch`, and where it ended: at `upto` if it is the newest.
     /// (-1, -1) where nothing is known.
-    pub fn epoch_end(&self, epoch: i32, upto: i64) -> (i32, i64) {
+    pub(crate) fn epoch_end(&self, epoch: i32, upto: i64) -> (i32, i64) {
         self.epochs.end_of(epoch, upto)
     }
 
@@ -180,7 +173,7 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// [`LogError::Full`]: nothing was appended, and it may be tried again. [`LogError::Disk`] of a
     /// failed write is final.
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         head: &[u8; HEADER_LEN],
         body: &[u8],
@@ -395,7 +388,7 @@ impl<D: Disk> Log<D> {
     /// Gives back what an idle log holds: its map, its descriptors and the room reserved ahead, and
     /// writes what a clean stop does, so that a stop has only to sync it. Nothing happens while
     /// something is unflushed. The next append or read opens again what it needs.
-    pub fn park(&mut self) -> Result<(), LogError> {
+    pub(crate) fn park(&mut self) -> Result<(), LogError> {
         if self.unflushed.flushed == self.end {
             self.stage_close()?;
             self.let_go();
@@ -404,13 +397,14 @@ impl<D: Disk> Log<D> {
     }
 
     /// Whether the log holds neither a map nor a descriptor.
-    pub fn is_parked(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_parked(&self) -> bool {
         self.active.is_none() && !self.segments.iter().any(Segment::has_reader)
     }
 
     /// The first half of a clean stop: trims the last segment and writes all that a start after a
     /// clean stop reads. Tells whether anything is left to be synced.
-    pub fn stage_close(&mut self) -> Result<bool, LogError> {
+    pub(crate) fn stage_close(&mut self) -> Result<bool, LogError> {
         if self.changed {
             let (files, sealed) = self.seal()?;
             self.staged.extend(files);
@@ -441,7 +435,7 @@ impl<D: Disk> Log<D> {
     /// is the log's end afterwards. If everything was `synced` already, by
     /// [`LogDir::sync_everything`](super::LogDir::sync_everything) for many logs at once, nothing
     /// is synced here, and the caller does that again, for the names.
-    pub fn finish_close(&mut self, synced: bool) -> Result<(), LogError> {
+    pub(crate) fn finish_close(&mut self, synced: bool) -> Result<(), LogError> {
         if self.changed {
             // Something was appended in between.
             self.stage_close()?;
@@ -471,7 +465,8 @@ impl<D: Disk> Log<D> {
     }
 
     /// Both halves, for one log.
-    pub fn close_clean(&mut self) -> Result<(), LogError> {
+    #[cfg(test)]
+    pub(crate) fn close_clean(&mut self) -> Result<(), LogError> {
         self.stage_close()?;
         self.finish_close(false)
     }

@@ -10,15 +10,15 @@ use super::Record;
 
 /// Names a waiting request; given by the caller, handed back in [`Action::Reply`] once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReplyTo(pub u64);
+pub(crate) struct ReplyTo(pub u64);
 
 /// Names a write; given by the shard, handed back in `Event::Written`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub u64);
+pub(crate) struct Token(pub u64);
 
 /// A wish of the shard.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Answer a request.
     Reply(ReplyTo, Reply),
     /// Write records after all earlier ones, and tell the end by `Event::Written`. No records: only
@@ -31,7 +31,7 @@ pub enum Action {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Reply {
+pub(crate) enum Reply {
     Join(JoinGroupResponse),
     Sync(SyncGroupResponse),
     Heartbeat(ErrorCode),
@@ -46,7 +46,7 @@ pub enum Reply {
 }
 
 /// The refusal of a JoinGroup.
-pub fn refused_join(member_id: impl Into<String>, error: ErrorCode) -> JoinGroupResponse {
+pub(crate) fn refused_join(member_id: impl Into<String>, error: ErrorCode) -> JoinGroupResponse {
     JoinGroupResponse {
         error_code: error.code(),
         protocol_name: None,
@@ -56,7 +56,7 @@ pub fn refused_join(member_id: impl Into<String>, error: ErrorCode) -> JoinGroup
 }
 
 /// The refusal of a SyncGroup.
-pub fn refused_sync(error: ErrorCode) -> SyncGroupResponse {
+pub(crate) fn refused_sync(error: ErrorCode) -> SyncGroupResponse {
     SyncGroupResponse {
         error_code: error.code(),
         ..SyncGroupResponse::default()

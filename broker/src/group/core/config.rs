@@ -3,7 +3,7 @@
 
 /// The settings of a shard. Times are in milliseconds, sizes in bytes.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// `group.min.session.timeout.ms`.
     pub session_timeout_ms_min: i32,
     /// `group.max.session.timeout.ms`.

@@ -15,7 +15,7 @@ const CONSUMER: &str = "consumer";
 
 /// A consumer group.
 #[derive(Debug, Clone)]
-pub struct Group {
+pub(crate) struct Group {
     pub(super) id: String,
     pub(super) state: State,
     /// When the group entered its state, in milliseconds since the epoch; unknown for groups of old
@@ -53,7 +53,7 @@ pub(super) type Offsets = BTreeMap<String, BTreeMap<i32, CommittedOffset>>;
 
 /// Where a group stands between two generations.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// No members. Offsets may be left, and members on their way.
     Empty,
     /// Members are asked to join again.
@@ -76,7 +76,7 @@ pub enum State {
 
 /// How a first rebalance is prolonged while new members keep coming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FirstRebalance {
+pub(crate) struct FirstRebalance {
     pub(super) delay_ms: i32,
     pub(super) remaining_ms: i32,
     pub(super) grew: bool,
@@ -84,7 +84,7 @@ pub struct FirstRebalance {
 
 impl State {
     /// Kafka's name of it.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Empty => "Empty",
             Self::PreparingRebalance { .. } => "PreparingRebalance",
@@ -101,7 +101,7 @@ impl State {
 
 /// A member of a group.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub(crate) struct Member {
     pub(super) group_instance_id: Option<String>,
     pub(super) client_id: String,
     pub(super) client_host: String,
@@ -170,23 +170,23 @@ impl Group {
     }
 
     /// Where the group stands.
-    pub fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
     /// What its members have in common, `consumer` for Kafka's consumers; empty for a group that
     /// only commits offsets.
-    pub fn protocol_type(&self) -> &str {
+    pub(crate) fn protocol_type(&self) -> &str {
         self.protocol_type.as_deref().unwrap_or_default()
     }
 
     /// The chosen protocol (assignment strategy) of this generation.
-    pub fn protocol_name(&self) -> Option<&str> {
+    pub(crate) fn protocol_name(&self) -> Option<&str> {
         self.protocol_name.as_deref()
     }
 
     /// The members, as the log would hold them.
-    pub fn members(&self) -> Vec<MemberRecord> {
+    pub(crate) fn members(&self) -> Vec<MemberRecord> {
         let protocol = self.protocol_name.as_deref().unwrap_or_default();
         let record = |(id, member): (&String, &Member)| MemberRecord {
             member_id: id.clone(),
@@ -202,17 +202,17 @@ impl Group {
     }
 
     /// How many members there are.
-    pub fn member_count(&self) -> usize {
+    pub(crate) fn member_count(&self) -> usize {
         self.members.len()
     }
 
     /// The committed offsets by topic and partition.
-    pub fn offsets(&self) -> &BTreeMap<String, BTreeMap<i32, CommittedOffset>> {
+    pub(crate) fn offsets(&self) -> &BTreeMap<String, BTreeMap<i32, CommittedOffset>> {
         &self.offsets
     }
 
     /// One committed offset.
-    pub fn offset(&self, topic: &str, partition: i32) -> Option<&CommittedOffset> {
+    pub(crate) fn offset(&self, topic: &str, partition: i32) -> Option<&CommittedOffset> {
         self.offsets.get(topic)?.get(&partition)
     }
 

@@ -33,12 +33,12 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Reply, ReplyTo, Token, refused_join, refused_sync};
-pub use config::Config;
-pub use group::{Group, Member, State};
-pub use records::{CommittedOffset, GroupRecord, MemberRecord, Record};
-pub use request::{
+pub(crate) use action::{Action, Reply, ReplyTo, Token, refused_join, refused_sync};
+pub(crate) use config::Config;
+pub(crate) use group::{Group, State};
+pub(crate) use records::{CommittedOffset, GroupRecord, MemberRecord, Record};
+pub(crate) use request::{
     CommitOffset, CommitRequest, DeleteOffsetsRequest, Event, JoinRequest, LeaveRequest, Leaver,
     Now, SyncRequest,
 };
-pub use shard::Shard;
+pub(crate) use shard::Shard;

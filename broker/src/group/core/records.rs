@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// A record; `None` as its value is a tombstone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
+pub(crate) enum Record {
     /// A committed offset.
     Offset {
         group: String,
@@ -21,7 +21,7 @@ pub enum Record {
 
 /// A committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommittedOffset {
+pub(crate) struct CommittedOffset {
     pub offset: i64,
     /// -1 when the client did not tell it.
     pub leader_epoch: i32,
@@ -35,7 +35,7 @@ pub struct CommittedOffset {
 
 /// A group in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupRecord {
+pub(crate) struct GroupRecord {
     pub protocol_type: String,
     pub generation: i32,
     pub protocol_name: Option<String>,
@@ -47,7 +47,7 @@ pub struct GroupRecord {
 
 /// A member in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberRecord {
+pub(crate) struct MemberRecord {
     pub member_id: String,
     pub group_instance_id: Option<String>,
     pub client_id: String,

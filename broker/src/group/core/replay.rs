@@ -6,7 +6,7 @@ use super::{GroupRecord, Now, Record, Shard};
 
 impl Shard {
     /// Takes the next record of the log; only before [`Self::loaded`].
-    pub fn replay(&mut self, record: Record) {
+    pub(crate) fn replay(&mut self, record: Record) {
         match record {
             Record::Offset {
                 group,
@@ -43,7 +43,7 @@ impl Shard {
 
     /// The log has been read to its end: sessions start anew, so that members have time to find
     /// their way here. Returns what must be done at once.
-    pub fn loaded(&mut self, now: Now) -> Vec<super::Action> {
+    pub(crate) fn loaded(&mut self, now: Now) -> Vec<super::Action> {
         self.groups
             .retain(|_, group| group.persisted || !group.offsets.is_empty());
         self.start(now)

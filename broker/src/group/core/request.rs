@@ -8,7 +8,7 @@ use super::{ReplyTo, Token};
 
 /// The moment of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
+pub(crate) struct Now {
     /// Milliseconds on a clock that never jumps; deadlines are on it.
     pub ticks_ms: i64,
     /// Milliseconds since the epoch; commit and state timestamps, and so retention, are on it.
@@ -17,7 +17,7 @@ pub struct Now {
 
 /// A thing that happened to a shard.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub(crate) enum Event {
     /// JoinGroup.
     Join(JoinRequest, ReplyTo),
     /// SyncGroup.
@@ -52,7 +52,7 @@ pub enum Event {
 
 /// A JoinGroup request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JoinRequest {
+pub(crate) struct JoinRequest {
     pub group: String,
     /// Empty for a member that has none yet.
     pub member_id: String,
@@ -74,7 +74,7 @@ pub struct JoinRequest {
 
 /// A SyncGroup request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyncRequest {
+pub(crate) struct SyncRequest {
     pub group: String,
     pub generation: i32,
     pub member_id: String,
@@ -87,7 +87,7 @@ pub struct SyncRequest {
 
 /// A LeaveGroup request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaveRequest {
+pub(crate) struct LeaveRequest {
     pub group: String,
     pub members: Vec<Leaver>,
 }
@@ -95,14 +95,14 @@ pub struct LeaveRequest {
 /// Who leaves: a member by its id, or by instance id alone when an administrator removes a static
 /// member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leaver {
+pub(crate) struct Leaver {
     pub member_id: String,
     pub group_instance_id: Option<String>,
 }
 
 /// An OffsetCommit request, for topics that exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitRequest {
+pub(crate) struct CommitRequest {
     pub group: String,
     /// -1 from a consumer without group management.
     pub generation: i32,
@@ -117,7 +117,7 @@ pub struct CommitRequest {
 
 /// One partition of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitOffset {
+pub(crate) struct CommitOffset {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
@@ -127,7 +127,7 @@ pub struct CommitOffset {
 
 /// An OffsetDelete request, for topics that exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeleteOffsetsRequest {
+pub(crate) struct DeleteOffsetsRequest {
     pub group: String,
     pub partitions: Vec<(String, i32)>,
 }

@@ -14,7 +14,7 @@ use super::{
 
 /// All groups whose records lie in one partition.
 #[derive(Debug)]
-pub struct Shard {
+pub(crate) struct Shard {
     config: Config,
     pub(super) groups: BTreeMap<String, Group>,
     /// Groups by the moment at which to look at them. It may come too early, as heartbeats move
@@ -26,7 +26,7 @@ pub struct Shard {
 
 impl Shard {
     /// A shard that has read nothing yet: `replay` its log, then tell it that it is `loaded`.
-    pub fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
             groups: BTreeMap::new(),
@@ -37,17 +37,17 @@ impl Shard {
     }
 
     /// A group by its id.
-    pub fn group(&self, id: &str) -> Option<&Group> {
+    pub(crate) fn group(&self, id: &str) -> Option<&Group> {
         self.groups.get(id)
     }
 
     /// All groups by their ids.
-    pub fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
         self.groups.iter().map(|(id, group)| (id.as_str(), group))
     }
 
     /// When a [`Event::Tick`] is due, on the clock of `Now::ticks_ms`.
-    pub fn next_deadline(&self) -> i64 {
+    pub(crate) fn next_deadline(&self) -> i64 {
         self.queue
             .first()
             .map_or(self.expire_offsets_at_ms, |(at_ms, _)| {
@@ -57,7 +57,7 @@ impl Shard {
 
     /// Everything that waits here is sent away with `error`: the partition is led elsewhere from
     /// now on.
-    pub fn abandon(&mut self, error: ErrorCode) -> Vec<Action> {
+    pub(crate) fn abandon(&mut self, error: ErrorCode) -> Vec<Action> {
         let mut actions = Vec::new();
         for (id, member) in self
             .groups
@@ -85,7 +85,7 @@ impl Shard {
     }
 
     /// Takes an event and says what is to be done about it.
-    pub fn on(&mut self, now: Now, event: Event) -> Vec<Action> {
+    pub(crate) fn on(&mut self, now: Now, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
             Event::Join(request, to) => {

@@ -15,7 +15,9 @@ use disk::{Disk, SimulatedDisk};
 use uuid::Uuid;
 
 use super::header::tests::Batch;
-use super::{Appended, Log, LogConfig, LogError, OpenHints, Recovered, partition_metadata};
+use super::recovery::Recovered;
+use super::writer::Appended;
+use super::{Log, LogConfig, LogError, OpenHints, partition_metadata};
 
 /// SplitMix64, so that a seed is a whole test case.
 pub(super) struct Random(pub(super) u64);
