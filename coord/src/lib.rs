@@ -15,6 +15,7 @@
 mod auth;
 mod error;
 mod handle;
+pub mod import;
 mod listener;
 mod service;
 mod session;

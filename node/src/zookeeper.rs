@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use coord::import::{ImportError, Imported};
 use coord::zoo_cfg::ZooCfg;
 use coord::{Coord, CoordConfig, Handle, Listener, ListenerConfig, WireConfig};
 use disk::RealDisk;
@@ -18,6 +19,26 @@ use crate::run::{LEAVES_WITHIN, Signals};
 
 /// Our folder within dataDir, beside `myid` and whatever ZooKeeper has left there.
 const FOLDER: &str = "milena";
+
+/// Reads a ZooKeeper's files into the folder `data_dir`, for one of ours to start from. `from` is its dataDir, `logs` its
+/// dataLogDir where it has one; their `version-2` is found.
+pub fn import(from: &Path, logs: Option<&Path>, data_dir: &Path) -> Result<Imported, ImportError> {
+    let files = |dir: &Path| {
+        let inner = dir.join("version-2");
+        if inner.is_dir() {
+            inner
+        } else {
+            dir.to_owned()
+        }
+    };
+    let into = data_dir.join(FOLDER);
+    coord::import::import(
+        &RealDisk::new(),
+        &files(from),
+        &files(logs.unwrap_or(from)),
+        &into,
+    )
+}
 
 /// A running ZooKeeper.
 pub struct ZooKeeper {
@@ -149,8 +170,10 @@ fn refuse_unimported(data_dir: &Path, ours: &Path) -> Result<(), NodeError> {
         return Ok(());
     }
     Err(NodeError::ZooCfg(format!(
-        "{} holds a ZooKeeper's data, and nothing of it is read; move it away to start empty",
-        theirs.display()
+        "{} holds a ZooKeeper's data; stop that one and read it in with `milena coord import {data} --into {data}`, or move it \
+         away to start empty",
+        theirs.display(),
+        data = data_dir.display()
     )))
 }
 
