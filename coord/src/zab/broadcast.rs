@@ -167,8 +167,9 @@ impl Member {
     }
 
     pub(super) fn commit_as_leader(&mut self, zxid: Zxid, out: &mut Vec<Action>) {
-        self.commit(zxid, out);
+        self.note_committed(zxid, out);
         self.pump(out);
+        self.deliver(out);
         // Voted out, it has told so all it could.
         if !self.membership.is_voter(self.id) {
             self.leave(out);

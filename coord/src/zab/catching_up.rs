@@ -10,7 +10,7 @@ use super::member::{Member, Phase};
 use super::membership::Config;
 use super::messages::Message;
 use super::planted::planted;
-use super::types::{Digest, LinkId};
+use super::types::{Digest, LinkId, Token};
 use crate::Zxid;
 
 impl Member {
@@ -32,6 +32,10 @@ impl Member {
         } else {
             LearnerStage::Synchronizing
         };
+        if planted!(self, CurrentEpochBeforeHistory) {
+            let epoch = learner.epoch;
+            self.enter_epoch(epoch, out);
+        }
         let Some(to) = truncate_to else { return };
         if to >= self.history.last() {
             return self.leave(out);
@@ -49,11 +53,6 @@ impl Member {
             self.wants_snapshot = true;
             return self.leave(out);
         }
-        let to = if planted!(self, TruncationTooDeep) {
-            self.one_before(to)
-        } else {
-            to
-        };
         let token = self.tokens.issue();
         out.push(Action::Truncate { to, token });
         self.history.truncate(to);
@@ -65,16 +64,11 @@ impl Member {
         }
     }
 
-    #[cfg(feature = "planted-bugs")]
-    fn one_before(&self, zxid: Zxid) -> Zxid {
-        self.history
-            .common(Zxid(zxid.0.saturating_sub(1)))
-            .unwrap_or(zxid)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    fn one_before(&self, zxid: Zxid) -> Zxid {
-        zxid
+    fn enter_epoch(&mut self, epoch: u32, out: &mut Vec<Action>) -> Token {
+        let token = self.tokens.issue();
+        out.push(Action::PersistCurrentEpoch { epoch, token });
+        self.current_epoch = epoch;
+        token
     }
 
     /// A snapshot has come in whole.
@@ -137,9 +131,7 @@ impl Member {
             return self.leave(out);
         }
         learner.stage = LearnerStage::Synchronized;
-        let token = self.tokens.issue();
-        out.push(Action::PersistCurrentEpoch { epoch, token });
-        self.current_epoch = epoch;
+        let token = self.enter_epoch(epoch, out);
         if self.membership.learn(config) {
             self.config_changed(out);
         }
@@ -162,7 +154,8 @@ impl Member {
         let Phase::Learning(learner) = &mut self.phase else {
             return;
         };
-        if learner.stage != LearnerStage::Synchronized {
+        // With a tree that has diverged it must not serve; now the leader can give it another.
+        if learner.stage != LearnerStage::Synchronized || self.wants_snapshot {
             return self.leave(out);
         }
         learner.stage = LearnerStage::Serving;

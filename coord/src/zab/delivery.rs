@@ -8,11 +8,16 @@ use crate::Zxid;
 impl Member {
     /// Everything up to `zxid` is committed.
     pub(super) fn commit(&mut self, zxid: Zxid, out: &mut Vec<Action>) {
+        self.note_committed(zxid, out);
+        self.deliver(out);
+    }
+
+    /// As `commit`, without handing anything out yet: that lets go of what a leader still has to send.
+    pub(super) fn note_committed(&mut self, zxid: Zxid, out: &mut Vec<Action>) {
         self.committed = self.committed.max(zxid);
         if self.membership.settle(self.committed) {
             self.config_changed(out);
         }
-        self.deliver(out);
     }
 
     /// Hands out what is committed and on this member's own disk: a tree must never be ahead of the log beneath it.

@@ -19,8 +19,13 @@ use crate::Zxid;
 impl Member {
     /// Says to the leader how this member stands.
     pub(super) fn inform(&self, out: &mut Vec<Action>) {
+        let forgets = planted!(self, PromiseForgotten);
         let info = FollowerInfo {
-            accepted_epoch: self.accepted_epoch,
+            accepted_epoch: if forgets {
+                self.current_epoch
+            } else {
+                self.accepted_epoch
+            },
             amnesiac: self.amnesiac && !planted!(self, AmnesiacVotes),
             wants_snapshot: self.wants_snapshot,
         };
@@ -37,7 +42,7 @@ impl Member {
         let now_ms = self.now_ms;
         let leader = match &mut self.phase {
             Phase::Leading(leader) => leader,
-            Phase::Looking(_) => return self.turned_to_early(from, link, info),
+            Phase::Looking(_) => return self.turned_to_early(from, link, info, out),
             _ => return self.notify(from, false, out),
         };
         // It has promised a newer epoch to somebody who did not come to lead. It could never follow this one; a new
@@ -137,13 +142,13 @@ impl Member {
         if learner.stage != LearnerStage::Informed {
             return;
         }
-        if epoch < self.accepted_epoch && !planted!(self, OldEpochAccepted) {
+        if epoch < self.accepted_epoch && !planted!(self, PromiseForgotten) {
             return self.leave(out);
         }
         learner.stage = LearnerStage::Promised;
         learner.epoch = epoch;
         learner.heals = heals;
-        let counts = epoch > self.accepted_epoch;
+        let counts = epoch > self.accepted_epoch || planted!(self, PromiseForgotten);
         let mut after = None;
         if counts {
             let token = self.tokens.issue();
@@ -158,7 +163,7 @@ impl Member {
             epoch,
             current_epoch: self.current_epoch,
             last: self.history.last(),
-            counts: counts || planted!(self, OldEpochAccepted),
+            counts,
         };
         self.to_leader(message, after, out);
     }

@@ -16,7 +16,11 @@ use super::types::{LinkId, MemberId};
 /// One round of an election.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Election {
-    /// None for a member that has no vote, or must not use it: it only asks who leads.
+    /// Whether this member stands for election.
+    stands: bool,
+    /// For whom it votes. A member that is no voter as far as it knows does so as well: it may be one in a change that
+    /// it has not heard of, and without its vote nobody could be elected to tell it. Who is counted is for those to
+    /// say who count. None for a member that must not be counted anywhere.
     vote: Option<Vote>,
     /// The votes of this round, this member's own among them.
     tally: BTreeMap<MemberId, Vote>,
@@ -32,13 +36,17 @@ pub(super) struct Election {
 impl Member {
     /// The vote for oneself, of a member that may be elected.
     fn own_vote(&self) -> Option<Vote> {
-        let whole = !self.amnesiac || planted!(self, AmnesiacVotes);
-        let may = self.membership.is_voter(self.id) && whole && !self.abstains();
+        let may = self.membership.is_voter(self.id) && self.may_support();
         may.then(|| Vote {
             epoch: self.current_epoch,
             zxid: self.history.last(),
             leader: self.id,
         })
+    }
+
+    /// Whether its vote for another may be counted.
+    fn may_support(&self) -> bool {
+        (!self.amnesiac || planted!(self, AmnesiacVotes)) && !self.abstains()
     }
 
     fn abstains(&self) -> bool {
@@ -47,13 +55,15 @@ impl Member {
 
     /// Begins a new round.
     pub(super) fn look(&mut self, out: &mut Vec<Action>) {
-        self.round += 1;
+        let vote = self.own_vote();
+        // Who does not stand begins nothing: rounds are the candidates'.
+        self.round += u64::from(vote.is_some());
         let early = match &mut self.phase {
             Phase::Looking(election) => std::mem::take(&mut election.early),
             _ => BTreeMap::new(),
         };
-        let vote = self.own_vote();
         self.phase = Phase::Looking(Election {
+            stands: vote.is_some(),
             vote,
             tally: vote.map(|vote| (self.id, vote)).into_iter().collect(),
             decides_at_ms: None,
@@ -158,20 +168,20 @@ impl Member {
     }
 
     fn voted(&mut self, from: MemberId, round: u64, vote: Vote, out: &mut Vec<Action>) {
-        let own = self.own_vote();
+        let (own, may_support) = (self.own_vote(), self.may_support());
         let Phase::Looking(election) = &mut self.phase else {
             return;
         };
-        if round < self.round {
+        if round < self.round && election.stands {
             return;
         }
-        let newer = round > self.round;
+        let newer = round != self.round;
         if newer {
             self.round = round;
             election.tally.clear();
             election.vote = own;
         }
-        let better = election.vote.is_some_and(|own| vote > own);
+        let better = may_support && election.vote.is_none_or(|own| vote > own);
         if better {
             election.vote = Some(vote);
         }
@@ -215,7 +225,9 @@ impl Member {
             return;
         };
         let Some(vote) = election.vote else { return };
-        let supports = |id: MemberId| election.tally.get(&id) == Some(&vote);
+        // Who has turned to this member already has made up its mind, and votes no more.
+        let turned = |id: MemberId| vote.leader == self.id && election.early.contains_key(&id);
+        let supports = |id: MemberId| election.tally.get(&id) == Some(&vote) || turned(id);
         if !self.membership.is_quorum(supports) {
             election.decides_at_ms = None;
             return;
@@ -242,11 +254,11 @@ impl Member {
     }
 
     pub(super) fn tick_looking(&mut self, out: &mut Vec<Action>) {
-        let may_vote = self.own_vote().is_some();
+        let stands = self.own_vote().is_some();
         let Phase::Looking(election) = &mut self.phase else {
             return;
         };
-        if election.restarts_at_ms <= self.now_ms || may_vote != election.vote.is_some() {
+        if election.restarts_at_ms <= self.now_ms || stands != election.stands {
             self.look(out);
             return;
         }
@@ -271,9 +283,16 @@ impl Member {
     }
 
     /// Somebody has been elected elsewhere and turns to this member, which is not as far yet.
-    pub(super) fn turned_to_early(&mut self, from: MemberId, link: LinkId, info: FollowerInfo) {
+    pub(super) fn turned_to_early(
+        &mut self,
+        from: MemberId,
+        link: LinkId,
+        info: FollowerInfo,
+        out: &mut Vec<Action>,
+    ) {
         if let Phase::Looking(election) = &mut self.phase {
             election.early.insert(from, (link, info));
+            self.decide(out);
         }
     }
 }

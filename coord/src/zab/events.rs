@@ -74,7 +74,8 @@ pub enum Event {
     },
 
     // The tree and its clients.
-    /// The tree shows everything up to the digest's zxid. Comes after every [`Action::Deliver`].
+    /// The tree shows everything up to the digest's zxid. Comes after every [`Action::Deliver`], and after a start, a
+    /// reload and an installed snapshot.
     Applied(Digest),
     /// A client of this member wants to write.
     Request {

@@ -61,7 +61,7 @@ impl History {
 
     /// What follows `after`, up to `up_to`, at most `max` transactions.
     pub(super) fn slice(&self, after: Zxid, up_to: Zxid, max: usize) -> Vec<Txn> {
-        debug_assert!(
+        assert!(
             after >= self.base,
             "the recent history does not reach back that far"
         );

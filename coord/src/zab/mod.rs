@@ -26,9 +26,9 @@
 //!   `DropLink` the shell makes a new one (at once, later after a pause). Between a member and each other there is one
 //!   link; two members without a vote need none. That a peer is who it says, and of the same cluster, is the link's
 //!   own hello.
-//! - **The tree** takes what was appended when `Deliver` says so, all the actions of `Deliver` in between included, and
-//!   answers each with `Applied` and its digest there. It never needs to be undone: what is delivered is committed,
-//!   and in this member's log on disk.
+//! - **The tree** takes what was appended up to the place that `Deliver` names, and answers each `Deliver` with
+//!   `Applied` and its digest at that place; so it does after a start, a reload and an installed snapshot. It never needs
+//!   to be undone: what is delivered is committed, and in this member's log on disk.
 //! - **Snapshots** are streamed beside the protocol, but in the order of the link's messages. `SnapshotSent` names the
 //!   zxid of the tree that was sent. What has come in of a snapshot when its link ends is thrown away.
 //! - **Requests** come in as `Request` at any member; the leader's shell gets `Execute` and answers with `Propose` or

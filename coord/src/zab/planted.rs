@@ -43,16 +43,14 @@ pub enum Bug {
     LeadBelowQuorum,
     /// What the leader does not have stays in the learner's log.
     NoTruncation,
-    /// One transaction too many is cut.
-    TruncationTooDeep,
     /// A proposal is logged although the ones before it are missing.
     GapAccepted,
     /// What an old link still delivers is taken in.
     StaleLinkAccepted,
     /// A voter that has lost its disk votes as if it had not.
     AmnesiacVotes,
-    /// An epoch that is older than the promised one is followed.
-    OldEpochAccepted,
+    /// What was promised is forgotten: the epoch that is followed counts, not the one that was promised.
+    PromiseForgotten,
     /// The leader does not care whether a follower has the newer history.
     NewerFollowerIgnored,
     /// Reads are confirmed without asking a quorum.
@@ -80,11 +78,10 @@ impl Bug {
         Bug::CommitBelowQuorum,
         Bug::LeadBelowQuorum,
         Bug::NoTruncation,
-        Bug::TruncationTooDeep,
         Bug::GapAccepted,
         Bug::StaleLinkAccepted,
         Bug::AmnesiacVotes,
-        Bug::OldEpochAccepted,
+        Bug::PromiseForgotten,
         Bug::NewerFollowerIgnored,
         Bug::SyncWithoutQuorum,
         Bug::DeliverBeforeDurable,

@@ -32,14 +32,17 @@ impl Member {
         let Some(follower) = leader.followers.get_mut(&peer) else {
             return;
         };
+        // Before the epoch is established, the tree may be behind what the learner has thrown away of its log. Its log
+        // is sound; it counts, and comes back for the tree.
+        let wants_snapshot = follower.wants_snapshot && leader.stage == Stage::Broadcast;
         match self.history.common(follower.last) {
-            None if follower.wants_snapshot => self.send_snapshot(peer, None, out),
+            None if wants_snapshot => self.send_snapshot(peer, None, out),
             None => {
                 follower.stage = FollowerStage::Reading;
                 let (link, after, up_to) = (follower.link, follower.last, self.history.base());
                 out.push(Action::ReadHistory { link, after, up_to });
             }
-            Some(common) if follower.wants_snapshot => self.send_snapshot(peer, Some(common), out),
+            Some(common) if wants_snapshot => self.send_snapshot(peer, Some(common), out),
             Some(common) => {
                 self.begin_difference(peer, common, out);
                 self.finish(peer, out);
@@ -83,7 +86,9 @@ impl Member {
     /// Sends the tree. With a common place the learner keeps its log, and only its tree is made anew.
     fn send_snapshot(&mut self, peer: MemberId, common: Option<Zxid>, out: &mut Vec<Action>) {
         let truncate_to = common.and_then(|common| self.cut_of(peer, common));
-        let at_least = self.delivered;
+        // A snapshot from before the beginning of the log that is kept would be of no use.
+        let kept = common.unwrap_or_default().min(self.committed);
+        let at_least = self.delivered.max(kept);
         let Phase::Leading(leader) = &mut self.phase else {
             return;
         };
