@@ -11,10 +11,8 @@ use disk::Disk;
 use super::core::LogCommand;
 use super::inbox::Inbox;
 use super::shared::Shared;
-use crate::storage::{self, Log, SnapshotWriter, StorageError};
+use crate::storage::{self, Log, PIECE_BYTES, SnapshotWriter, StorageError};
 
-/// Bytes after which a piece ends.
-const PIECE_BYTES: usize = 256 << 10;
 /// A damaged snapshot is passed over for one before it, so the logs are kept back to the oldest of these.
 const SNAPSHOTS_KEPT: usize = 3;
 /// Between pieces, so that a snapshot never takes the disk from commits for long.

@@ -4,6 +4,7 @@ use disk::{DiskFile, Open, SimulatedDisk, read_range};
 
 use super::tests::{Dice, Node, dir};
 use super::*;
+use crate::tree::{Acl, AclList, NodeRecord};
 
 /// A closed log of five synced groups of two records in one file; returns the disk and the length of its records.
 fn five_groups() -> (SimulatedDisk, u64) {
@@ -311,4 +312,41 @@ fn a_long_torn_write_of_noise_is_cut_within_a_moment() {
     file.sync().unwrap();
     open(&disk, &dir()).unwrap();
     assert_eq!(disk.file_len(&path).unwrap(), len);
+}
+
+#[test]
+fn a_snapshot_holds_znodes_of_any_lists_side_by_side() {
+    let mut node = Node::fresh(1);
+    node.set("/a", vec![]).unwrap();
+    node.sync().unwrap();
+    let mut records = Vec::new();
+    node.opened.tree.walk(None, &mut |record| {
+        records.push(record);
+        true
+    });
+    let sample = records.iter().find(|r| r.path == "/a").unwrap().clone();
+    let with_list = |n: usize, bytes: usize| {
+        let id = format!("u{n}:{}", "x".repeat(bytes));
+        let acl = AclList::of(vec![Acl::new(31, "digest", id)]);
+        let path = format!("/b{n:05}");
+        NodeRecord {
+            path,
+            acl,
+            ..sample.clone()
+        }
+    };
+    // A few lists of a megabyte, and more lists than are looked at for a second use.
+    records.extend((0..5).map(|n| with_list(n, 1 << 20)));
+    records.extend((5..4_000).map(|n| with_list(n, 1_200)));
+    let start = node.opened.tree.applied();
+    let mut writer = SnapshotWriter::begin(&node.disk, &dir(), start).unwrap();
+    writer.nodes(&records).unwrap();
+    writer.finish(start).unwrap();
+    let tree = snapshot::load(&node.disk, &dir(), start).unwrap().tree;
+    let held = |record: &NodeRecord| tree.acl(&record.path) == Some(&record.acl);
+    assert!(records.iter().all(held));
+    let mut writer = SnapshotWriter::begin(&node.disk, &dir(), start).unwrap();
+    let huge = [with_list(0, 5 << 20)];
+    let refused = writer.nodes(&huge).unwrap_err().to_string();
+    assert!(refused.contains("4194304"), "{refused}");
 }

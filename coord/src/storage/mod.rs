@@ -28,7 +28,7 @@ pub(crate) use epochs::Epochs;
 pub use error::StorageError;
 pub(crate) use log::{Entry, FILES_MAX, Log};
 pub(crate) use recovery::{Opened, open};
-pub(crate) use snapshot::{SnapshotWriter, TEMPORARY};
+pub(crate) use snapshot::{PIECE_BYTES, SnapshotWriter, TEMPORARY};
 
 use crate::Zxid;
 

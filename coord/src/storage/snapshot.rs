@@ -23,7 +23,9 @@ const HEADER_LEN: usize = 24;
 const SESSIONS: u8 = 1;
 const NODES: u8 = 2;
 const END: u8 = 3;
-/// No piece is longer: 256 KiB, and one znode past that.
+/// Bytes after which a piece ends.
+pub(crate) const PIECE_BYTES: usize = 256 << 10;
+/// No piece is longer: [`PIECE_BYTES`], and one znode with its access control list past that.
 const PIECE_MAX: u32 = 4 << 20;
 pub(crate) const TEMPORARY: &str = "snapshot.tmp";
 
@@ -78,14 +80,20 @@ impl<D: Disk> SnapshotWriter<D> {
         Ok(())
     }
 
-    /// Writes the next znodes of the walk.
+    /// Writes the next znodes of the walk, in as many pieces as they need.
     pub(crate) fn nodes(&mut self, nodes: &[NodeRecord]) -> Result<(), StorageError> {
-        let mut piece = self.start_piece(NODES);
-        let mut acls = PieceAcls::default();
-        for node in nodes {
-            encode_node(&mut piece, node, &mut acls);
+        let mut left = nodes.iter().peekable();
+        while left.peek().is_some() {
+            let mut piece = self.start_piece(NODES);
+            let mut acls = PieceAcls::default();
+            while piece.len() < PIECE_BYTES
+                && let Some(node) = left.next()
+            {
+                encode_node(&mut piece, node, &mut acls);
+            }
+            self.end_piece(piece)?;
         }
-        self.end_piece(piece)
+        Ok(())
     }
 
     /// Ends it and gives it its name. `reached` is the last transaction that any piece may show a part of.
@@ -111,7 +119,16 @@ impl<D: Disk> SnapshotWriter<D> {
     }
 
     fn end_piece(&mut self, mut piece: Vec<u8>) -> Result<(), StorageError> {
-        let len = (piece.len() - 8) as u32;
+        let len = piece.len() - 8;
+        // Nobody could read it back, and the logs would be purged for it.
+        let len = u32::try_from(len).ok().filter(|len| *len <= PIECE_MAX);
+        let Some(len) = len else {
+            return Err(StorageError::Io(std::io::Error::other(format!(
+                "{}: a znode with its access control list takes more than {PIECE_MAX} bytes, the most that a snapshot \
+                 holds of one",
+                self.dir.display()
+            ))));
+        };
         self.crc = crc32c::crc32c_append(self.crc, &piece[8..]);
         piece[..4].copy_from_slice(&len.to_be_bytes());
         piece[4..8].copy_from_slice(&self.crc.to_be_bytes());
