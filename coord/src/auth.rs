@@ -12,6 +12,8 @@ use crate::tree::Id;
 
 /// The most identities that one connection may prove, so that a permission never costs a long search.
 const IDS_MAX: usize = 64;
+/// The most bytes of a user's name: a connection keeps it, and every list that it is put on.
+const NAME_BYTES_MAX: usize = 1 << 10;
 
 /// Who is at the other end of a connection, as far as the connection itself says it.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +65,7 @@ impl Supers {
         auth: &[u8],
     ) -> Result<(), CoordError> {
         let proved = match scheme {
-            "digest" if !self.no_digest => {
+            "digest" if !self.no_digest && name_of(auth).len() <= NAME_BYTES_MAX => {
                 let digest = digest(auth);
                 let is_super = self.digest.as_ref() == Some(&digest);
                 let own = Id::new("digest", digest);
@@ -99,6 +101,11 @@ impl Supers {
         }
         Ok(())
     }
+}
+
+fn name_of(user_and_password: &[u8]) -> &[u8] {
+    let parts = user_and_password.split(|byte| *byte == b':').next();
+    parts.unwrap_or_default()
 }
 
 /// What the scheme `digest` knows a user by: the name, and the hash of name and password.
@@ -156,6 +163,9 @@ mod tests {
             .prove(&mut ids, &peer, "digest", b"root:secret")
             .unwrap();
         assert_eq!(who(&ids).len(), 3, "two digests and super, each once");
+        let mut long = vec![b'u'; NAME_BYTES_MAX + 1];
+        long.extend_from_slice(b":p");
+        assert!(supers.prove(&mut ids, &peer, "digest", &long).is_err());
         for scheme in ["sasl", "x509", ""] {
             assert!(supers.prove(&mut ids, &peer, scheme, b"").is_err());
         }

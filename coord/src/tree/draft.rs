@@ -24,6 +24,8 @@ pub(super) struct Draft<'a> {
     /// What the request itself has changed so far.
     views: Views,
     warning: Option<String>,
+    /// Bytes of the lists that its operations set, as they will be stored.
+    listed: usize,
     now: i64,
 }
 
@@ -35,6 +37,7 @@ impl<'a> Draft<'a> {
             rules,
             views: Views::new(),
             warning: None,
+            listed: 0,
             now,
         }
     }
@@ -115,7 +118,7 @@ impl<'a> Draft<'a> {
             } => self.set_data(caller, path, data, *version),
             Op::SetAcl { path, acl, version } => {
                 check_path(path)?;
-                let acl = acl::settle(path, acl, caller, self.rules)?;
+                let acl = self.settle(path, acl, caller)?;
                 let mut node = self.existing(path)?;
                 self.check(&node.acl, perms::ADMIN, caller, path)?;
                 at_version(path, node.aversion, *version)?;
@@ -197,7 +200,7 @@ impl<'a> Draft<'a> {
             return Err(bad("an ephemeral znode needs a session"));
         }
         let acl = match asked {
-            Some(asked) => acl::settle(path, asked, caller, self.rules)?,
+            Some(asked) => self.settle(path, asked, caller)?,
             None => AclList::OPEN,
         };
         // Judged with a digit where the number will be: a sequential path may end in a slash.
@@ -246,6 +249,19 @@ impl<'a> Draft<'a> {
             parent_created,
             acl,
         })
+    }
+
+    /// The list that is asked for, as it will be stored. What was asked may be a fraction of that.
+    fn settle(
+        &mut self,
+        path: &str,
+        asked: &[Acl],
+        caller: &Caller,
+    ) -> Result<AclList, CoordError> {
+        let acl = acl::settle(path, asked, caller, self.rules)?;
+        self.listed += acl.size();
+        within("the lists of a multi", self.listed, limits::MULTI_BYTES_MAX)?;
+        Ok(acl)
     }
 
     fn check(

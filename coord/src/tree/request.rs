@@ -197,10 +197,7 @@ impl Op {
 
     /// Bytes of path, data and list.
     pub(crate) fn size(&self) -> usize {
-        let listed = |acl: &[Acl]| -> usize {
-            let line = |line: &Acl| line.scheme.len() + line.id.len() + 16;
-            acl.iter().map(line).sum()
-        };
+        let listed = |acl: &[Acl]| -> usize { acl.iter().map(Acl::size).sum() };
         match self {
             Op::Create {
                 path, data, acl, ..
