@@ -137,8 +137,7 @@ impl Shell {
         }
         let clients = served.clients.lock();
         for id in overdue {
-            if let Some(client) = clients.of_session(id) {
-                let silent_ms = client.silent_ms(self.shared.steady_ms());
+            if let Some(silent_ms) = clients.silent_ms(id, self.shared.steady_ms()) {
                 self.core.heard(id, now.steady.saturating_sub(silent_ms));
             }
         }

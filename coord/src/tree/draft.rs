@@ -260,7 +260,11 @@ impl<'a> Draft<'a> {
     ) -> Result<AclList, CoordError> {
         let acl = acl::settle(path, asked, caller, self.rules)?;
         self.listed += acl.size();
-        within("the lists of a multi", self.listed, limits::MULTI_BYTES_MAX)?;
+        within(
+            "the size of the lists",
+            self.listed,
+            limits::MULTI_BYTES_MAX,
+        )?;
         Ok(acl)
     }
 

@@ -28,11 +28,23 @@ pub(crate) const PERSISTENT: u8 = 4;
 /// Creations, sets and deletions of the znode and everything under it, until removed. Never of children.
 pub(crate) const RECURSIVE: u8 = 8;
 
+/// What one watcher watches.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Watched {
+    paths: BTreeSet<Box<str>>,
+    bytes: usize,
+}
+
+/// Bytes that a watch takes: its path is kept by path and by watcher, each in an entry of a table.
+fn size(path: &str) -> usize {
+    2 * (path.len() + 64)
+}
+
 /// The watches that are set. A watcher is a number that its owner chose; it may watch many paths in many ways.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Watches {
     by_path: BTreeMap<Box<str>, BTreeMap<u64, u8>>,
-    by_watcher: BTreeMap<u64, BTreeSet<Box<str>>>,
+    by_watcher: BTreeMap<u64, Watched>,
     /// While there are none, no event asks for its ancestors' watches.
     recursive: usize,
 }
@@ -50,10 +62,10 @@ impl Watches {
             self.recursive += 1;
         }
         *held |= modes;
-        self.by_watcher
-            .entry(watcher)
-            .or_default()
-            .insert(path.into());
+        let watched = self.by_watcher.entry(watcher).or_default();
+        if watched.paths.insert(path.into()) {
+            watched.bytes += size(path);
+        }
     }
 
     /// Takes `modes` of `watcher` off `path`; false where none of them was set.
@@ -74,9 +86,11 @@ impl Watches {
             if watchers.is_empty() {
                 self.by_path.remove(path);
             }
-            if let Some(paths) = self.by_watcher.get_mut(&watcher) {
-                paths.remove(path);
-                if paths.is_empty() {
+            if let Some(watched) = self.by_watcher.get_mut(&watcher) {
+                if watched.paths.remove(path) {
+                    watched.bytes -= size(path);
+                }
+                if watched.paths.is_empty() {
                     self.by_watcher.remove(&watcher);
                 }
             }
@@ -86,7 +100,8 @@ impl Watches {
 
     /// Takes off everything that `watcher` watches.
     pub(crate) fn remove_watcher(&mut self, watcher: u64) {
-        for path in self.by_watcher.get(&watcher).cloned().unwrap_or_default() {
+        let watched = self.by_watcher.remove(&watcher).unwrap_or_default();
+        for path in watched.paths {
             self.remove(&path, watcher, u8::MAX);
         }
     }
@@ -99,18 +114,31 @@ impl Watches {
 
     /// How many paths `watcher` watches.
     pub(crate) fn count_of(&self, watcher: u64) -> usize {
-        self.by_watcher.get(&watcher).map_or(0, BTreeSet::len)
+        let watched = self.by_watcher.get(&watcher);
+        watched.map_or(0, |watched| watched.paths.len())
+    }
+
+    /// How many bytes `watcher`'s watches take.
+    pub(crate) fn bytes_of(&self, watcher: u64) -> usize {
+        self.by_watcher
+            .get(&watcher)
+            .map_or(0, |watched| watched.bytes)
     }
 
     /// Which paths `watcher` watches, sorted.
     pub(crate) fn paths_of(&self, watcher: u64) -> impl Iterator<Item = String> {
-        let paths = self.by_watcher.get(&watcher);
-        paths.into_iter().flatten().map(ToString::to_string)
+        let watched = self.by_watcher.get(&watcher);
+        let paths = watched.into_iter().flat_map(|watched| &watched.paths);
+        paths.map(ToString::to_string)
     }
 
     /// Pairs of path and watcher, paths, and watchers.
     pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        let pairs = self.by_watcher.values().map(BTreeSet::len).sum();
+        let pairs = self
+            .by_watcher
+            .values()
+            .map(|watched| watched.paths.len())
+            .sum();
         (pairs, self.by_path.len(), self.by_watcher.len())
     }
 

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::WireConfig;
 use super::queue::{Client, Ending};
 use super::stats::Stats;
 use crate::Zxid;
 use crate::error::CoordError;
+use crate::tree::limits::PATH_BYTES_MAX;
 use crate::tree::{
     CHILDREN, Caller, ClosedSession, DATA, Event, EventKind, PERSISTENT, RECURSIVE, Rules, Tree,
     Watches,
@@ -20,6 +22,8 @@ pub(crate) struct Clients {
     clients: BTreeMap<u64, Arc<Client>>,
     /// Which connection serves a session now.
     serving: BTreeMap<i64, u64>,
+    /// When a session without a connection was last heard of, so that it has its whole timeout to come back.
+    left: BTreeMap<i64, i64>,
     ended: bool,
 }
 
@@ -89,6 +93,7 @@ impl Clients {
         if let Some(before) = self.serving.insert(client.session, client.id) {
             self.drop_client(before, Some(Ending::Moved));
         }
+        self.left.remove(&client.session);
         self.clients.insert(client.id, Arc::clone(client));
         true
     }
@@ -97,13 +102,21 @@ impl Clients {
     pub(super) fn detach(&mut self, client: &Client) {
         if self.serving.get(&client.session) == Some(&client.id) {
             self.serving.remove(&client.session);
+            self.left.insert(client.session, client.heard());
         }
         self.drop_client(client.id, None);
     }
 
-    /// The connection that serves a session.
-    pub(crate) fn of_session(&self, session: i64) -> Option<&Arc<Client>> {
-        self.clients.get(self.serving.get(&session)?)
+    /// How long a session's client was silent, at `now`, if it ever had one here.
+    pub(crate) fn silent_ms(&self, session: i64, now: i64) -> Option<i64> {
+        let serving = self.serving.get(&session);
+        let heard = match serving.and_then(|id| self.clients.get(id)) {
+            // It waits for an answer of ours, and what it sends may lie unread behind that.
+            Some(client) if client.writes_under_way() > 0 => now,
+            Some(client) => client.heard(),
+            None => *self.left.get(&session)?,
+        };
+        Some(now.saturating_sub(heard).max(0))
     }
 
     /// Queues the events of a transaction for those who watch and may read what they tell of.
@@ -131,6 +144,7 @@ impl Clients {
     /// Sessions have ended: `by` is the client that asked for it, if one did.
     pub(crate) fn end_sessions(&mut self, closed: &[ClosedSession], by: Option<u64>) {
         for session in closed {
+            self.left.remove(&session.id);
             if let Some(id) = self.serving.remove(&session.id) {
                 let ending = if by == Some(id) {
                     Ending::Closed
@@ -147,6 +161,7 @@ impl Clients {
         self.ended = true;
         self.table = Watches::default();
         self.serving.clear();
+        self.left.clear();
         for client in std::mem::take(&mut self.clients).into_values() {
             client.end(Ending::Stopped);
         }
@@ -158,18 +173,25 @@ impl Clients {
         client: &Client,
         path: &str,
         modes: u8,
-        max: usize,
+        limits: &WireConfig,
     ) -> Result<(), CoordError> {
         if !self.clients.contains_key(&client.id) {
             return Ok(());
         }
-        let count = self.table.count_of(client.id);
-        if count >= max {
-            return Err(CoordError::TooLarge {
-                what: "a connection's count of watches",
-                size: count + 1,
-                limit: max,
-            });
+        let count = self.table.count_of(client.id) + 1;
+        let bytes = self.table.bytes_of(client.id) + path.len();
+        for (what, size, limit) in [
+            ("a path", path.len(), PATH_BYTES_MAX),
+            ("a connection's count of watches", count, limits.watches_max),
+            (
+                "the size of a connection's watches",
+                bytes,
+                limits.watch_bytes_max,
+            ),
+        ] {
+            if size > limit {
+                return Err(CoordError::TooLarge { what, size, limit });
+            }
         }
         self.table.add(path, client.id, modes);
         Ok(())
@@ -183,13 +205,29 @@ impl Clients {
         self.table.remove(path, client.id, kind.modes())
     }
 
-    /// Sets watches anew after a reconnection; what was missed is told at once and its watch not set.
+    /// Sets watches anew after a reconnection; what was missed is told at once and its watch not set. Where they are too
+    /// many the connection ends: clients do not look at the answer, and would wait for events that never come.
     pub(super) fn set_watches(
         &mut self,
         client: &Client,
         tree: &Tree,
         asked: &SetWatches,
-        max: usize,
+        limits: &WireConfig,
+    ) -> Result<(), CoordError> {
+        let set = self.try_set_watches(client, tree, asked, limits);
+        if set.is_err() {
+            self.detach(client);
+            client.end(Ending::TooManyWatches);
+        }
+        set
+    }
+
+    fn try_set_watches(
+        &mut self,
+        client: &Client,
+        tree: &Tree,
+        asked: &SetWatches,
+        limits: &WireConfig,
     ) -> Result<(), CoordError> {
         let seen = asked.relative_zxid;
         let newer = |zxid: Zxid| zxid.0 as i64 > seen;
@@ -198,25 +236,25 @@ impl Clients {
                 None => Some(EventKind::Deleted),
                 Some(stat) => newer(stat.mzxid).then_some(EventKind::DataChanged),
             };
-            self.tell_or_watch(client, path, missed, DATA, max)?;
+            self.tell_or_watch(client, path, missed, DATA, limits)?;
         }
         for path in &asked.exist {
             let missed = tree.exists(path).map(|_| EventKind::Created);
-            self.tell_or_watch(client, path, missed, DATA, max)?;
+            self.tell_or_watch(client, path, missed, DATA, limits)?;
         }
         for path in &asked.children {
             let missed = match tree.exists(path) {
                 None => Some(EventKind::Deleted),
                 Some(stat) => newer(stat.pzxid).then_some(EventKind::ChildrenChanged),
             };
-            self.tell_or_watch(client, path, missed, CHILDREN, max)?;
+            self.tell_or_watch(client, path, missed, CHILDREN, limits)?;
         }
         for (paths, mode) in [
             (&asked.persistent, PERSISTENT),
             (&asked.recursive, RECURSIVE),
         ] {
             for path in paths {
-                self.watch(client, path, mode, max)?;
+                self.watch(client, path, mode, limits)?;
             }
         }
         Ok(())
@@ -228,10 +266,10 @@ impl Clients {
         path: &str,
         missed: Option<EventKind>,
         mode: u8,
-        max: usize,
+        limits: &WireConfig,
     ) -> Result<(), CoordError> {
         let Some(kind) = missed else {
-            return self.watch(client, path, mode, max);
+            return self.watch(client, path, mode, limits);
         };
         if !client.tell(kind, path, -1) {
             self.detach(client);

@@ -58,6 +58,8 @@ pub struct WireConfig {
     pub event_bytes_max: usize,
     /// Paths that one connection may watch.
     pub watches_max: usize,
+    /// Bytes that the watches of one connection may take.
+    pub watch_bytes_max: usize,
 }
 
 impl Default for WireConfig {
@@ -72,6 +74,7 @@ impl Default for WireConfig {
             extended_types: false,
             event_bytes_max: 8 << 20,
             watches_max: 1_000_000,
+            watch_bytes_max: 64 << 20,
         }
     }
 }
@@ -370,9 +373,11 @@ impl Client {
         self.id
     }
 
-    /// How long ago it was heard of, at `now`.
-    pub(crate) fn silent_ms(&self, now: i64) -> i64 {
-        let heard = self.heard.load(Ordering::Relaxed);
-        now.saturating_sub(heard).max(0)
+    fn heard(&self) -> i64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn writes_under_way(&self) -> usize {
+        self.writes.load(Ordering::Acquire)
     }
 }

@@ -64,6 +64,8 @@ pub(crate) enum Ending {
     Moved,
     /// More events wait than its client takes away.
     TooSlow,
+    /// It cannot have all the watches that its client had before.
+    TooManyWatches,
     /// The service has stopped.
     Stopped,
 }

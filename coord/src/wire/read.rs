@@ -1,7 +1,5 @@
 //! What a client asks of this member alone: reads and watches. Answered at once from the tree as it is.
 
-use std::sync::atomic::Ordering;
-
 use super::clients::{SetWatches, WatcherType};
 use super::queue::{Answer, Client, Token};
 use super::{Connection, WireConfig};
@@ -101,7 +99,7 @@ impl Connection {
 
     /// Reads behind writes would see too much or too little.
     pub(crate) fn writes_under_way(&self) -> usize {
-        self.client.writes.load(Ordering::Acquire)
+        self.client.writes_under_way()
     }
 }
 
@@ -171,8 +169,7 @@ impl Reader<'_> {
             Read::WhoAmI => Ok(Answer::WhoAmI(auth::who(&self.client.ids()))),
             Read::SetWatches(asked) => {
                 let mut clients = self.served.clients.lock();
-                let max = self.config.watches_max;
-                clients.set_watches(self.client, tree, &asked, max)?;
+                clients.set_watches(self.client, tree, &asked, self.config)?;
                 Ok(Answer::Nothing)
             }
             Read::AddWatch { path, recursive } => {
@@ -238,16 +235,8 @@ impl Reader<'_> {
     }
 
     fn watch(&self, path: &str, modes: u8) -> Result<(), CoordError> {
-        let size = path.len();
-        if size > limits::PATH_BYTES_MAX {
-            return Err(CoordError::TooLarge {
-                what: "a path",
-                size,
-                limit: limits::PATH_BYTES_MAX,
-            });
-        }
         let mut clients = self.served.clients.lock();
-        clients.watch(self.client, path, modes, self.config.watches_max)
+        clients.watch(self.client, path, modes, self.config)
     }
 }
 

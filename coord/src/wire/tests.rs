@@ -367,3 +367,42 @@ async fn quotas_count_and_their_hard_limits_are_kept() {
     c.op(gone).await.unwrap();
     c.op(Op::set("/q/b", vec![0; 100], None)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_session_has_its_whole_timeout_from_when_its_lost_connection_was_last_heard_of() {
+    let (_coord, handle) = start(WireConfig::default());
+    let client = Conn::try_new(&handle, None, 1_000).await.unwrap();
+    let resume = (client.open.session, client.open.password);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    client.open.connection.touch();
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let back = Conn::try_new(&handle, Some(resume), 1_000).await;
+    drop(back.expect("it was silent for little more than half of its timeout"));
+    let ended = async {
+        while !handle.wire().sessions().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let within = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    assert!(within.is_ok(), "and no longer");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_an_answer_is_not_silent() {
+    let (_coord, handle) = start(WireConfig::default());
+    let client = Conn::new(&handle).await;
+    let session = client.open.session;
+    let shared = &client.open.connection.shared;
+    let silent = || {
+        let served = shared.served.read();
+        let now = shared.steady_ms() + 5_000;
+        let clients = served.clients.lock();
+        clients.silent_ms(session, now).unwrap()
+    };
+    assert!(silent() >= 5_000);
+    let under_way = UnderWay::begin(&client.open.connection.client);
+    assert_eq!(silent(), 0);
+    drop(under_way);
+    assert!(silent() >= 5_000);
+}

@@ -153,3 +153,34 @@ async fn a_client_that_takes_no_events_away_is_cut_and_never_skips_one() {
     .await;
     assert!(stays.is_ok(), "its session does not end");
 }
+
+#[tokio::test]
+async fn watches_are_held_against_their_bytes_and_a_reconnection_without_all_of_them_ends() {
+    let (_coord, handle) = start(WireConfig {
+        watch_bytes_max: 10_000,
+        ..WireConfig::default()
+    });
+    let mut c = Conn::new(&handle).await;
+    let path = |n: usize| format!("/{n}{}", "x".repeat(2_000));
+    assert_eq!(c.read(exists(&path(1), true)).await, Err(ErrorCode::NoNode));
+    assert_eq!(c.read(exists(&path(2), true)).await, Err(ErrorCode::NoNode));
+    let bad = Err(ErrorCode::BadArguments);
+    assert_eq!(c.read(exists(&path(3), true)).await, bad);
+    let long = format!("/{}", "x".repeat(5_000));
+    assert_eq!(c.read(exists(&long, true)).await, bad);
+    let resume = (c.open.session, c.open.password);
+    let mut c = Conn::try_new(&handle, Some(resume), 9_000).await.unwrap();
+    let asked = SetWatches {
+        exist: (1..4).map(path).collect(),
+        ..SetWatches::default()
+    };
+    let token = Token {
+        tag: 1,
+        received: std::time::Instant::now(),
+    };
+    c.open.connection.read(token, Read::SetWatches(asked));
+    let ended = c.next().await;
+    assert!(matches!(ended, Outgoing::Ended(Ending::TooManyWatches)));
+    assert_eq!(handle.wire().stats().watches, 0);
+    assert_eq!(handle.wire().stats().sessions, 1);
+}

@@ -390,6 +390,9 @@ impl Serving<'_> {
                     Ending::TooSlow => tracing::warn!(
                         "{peer}: session 0x{session:x} does not take its watches' events"
                     ),
+                    Ending::TooManyWatches => tracing::warn!(
+                        "{peer}: session 0x{session:x} cannot have all the watches back that it had"
+                    ),
                     other => tracing::debug!("{peer}: session 0x{session:x}: {other:?}"),
                 }
                 self.ending = true;
