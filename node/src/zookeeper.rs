@@ -98,6 +98,7 @@ impl ZooKeeper {
             wire: WireConfig {
                 super_digest: cfg.super_digest.clone(),
                 x509_super: cfg.x509_super.clone(),
+                digest_enabled: cfg.digest_enabled,
                 skip_acl: cfg.skip_acl,
                 enforce_quota: cfg.enforce_quota,
                 extended_types: cfg.extended_types,

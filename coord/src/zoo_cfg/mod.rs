@@ -90,6 +90,8 @@ pub struct ZooCfg {
     pub reconfig: bool,
     /// TTL znodes.
     pub extended_types: bool,
+    /// Whether users may prove themselves by password.
+    pub digest_enabled: bool,
     /// Who may do everything: `user:` and the base64 of a SHA-1.
     pub super_digest: Option<String>,
     /// The X.509 subject that may do everything.

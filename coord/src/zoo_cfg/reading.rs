@@ -18,6 +18,7 @@ const PASSED_OVER: &[&str] = &[
     "connectToLearnerMasterLimit",
     "dataLogDir",
     "electionAlg",
+    "enforce.auth.schemes",
     "fastleader.",
     "flushDelay",
     "forceSync",
@@ -40,10 +41,8 @@ const PASSED_OVER: &[&str] = &[
     "quorum.",
     "quorumListenOnAllIPs",
     "request_throttle_",
-    "requireClientAuthScheme",
     "sasl.",
     "serverCnxnFactory",
-    "sessionRequireClientSASLAuth",
     "snapCount",
     "snapSizeLimitInKb",
     "snapshot.",
@@ -55,6 +54,10 @@ const PASSED_OVER: &[&str] = &[
     "weight.",
     "znode.container.maxPerMinute",
 ];
+
+/// Of a setting that keeps clients out who have not proved who they are.
+const UNENFORCED: &str = "this version cannot refuse clients that have not authenticated: leave it out only where \
+                          everybody who reaches the port may come in";
 
 /// A file under way, with the settings that only make sense together.
 pub(super) struct Reading {
@@ -91,6 +94,7 @@ impl Reading {
                 standalone: true,
                 reconfig: false,
                 extended_types: false,
+                digest_enabled: true,
                 super_digest: None,
                 x509_super: None,
                 skip_acl: false,
@@ -152,6 +156,26 @@ impl Reading {
             "standaloneEnabled" => cfg.standalone = boolean(value)?,
             "reconfigEnabled" => cfg.reconfig = boolean(value)?,
             "extendedTypesEnabled" => cfg.extended_types = boolean(value)?,
+            // A server that passed these over would be open to those whom they shut out.
+            "enforce.auth.enabled" | "sessionRequireClientSASLAuth" if boolean(value)? => {
+                return Err(UNENFORCED.to_owned());
+            }
+            "requireClientAuthScheme" if !value.is_empty() => return Err(UNENFORCED.to_owned()),
+            "enforce.auth.enabled" | "sessionRequireClientSASLAuth" | "requireClientAuthScheme" => {
+                cfg.passed_over.push(key.clone());
+            }
+            "DigestAuthenticationProvider.enabled" => cfg.digest_enabled = boolean(value)?,
+            "DigestAuthenticationProvider.digestAlg" => {
+                if !["SHA1", "SHA-1", "SHA"]
+                    .iter()
+                    .any(|alg| value.eq_ignore_ascii_case(alg))
+                {
+                    return Err(
+                        "this version hashes with SHA1 only, and no list would match".to_owned(),
+                    );
+                }
+                cfg.passed_over.push(key.clone());
+            }
             "DigestAuthenticationProvider.superDigest" => cfg.super_digest = Some(value.clone()),
             "X509AuthenticationProvider.superUser" => cfg.x509_super = Some(value.clone()),
             "skipACL" => cfg.skip_acl = value.eq_ignore_ascii_case("yes") || boolean(value)?,

@@ -39,6 +39,26 @@ fn a_usual_file_is_read_and_says_what_it_does_not_know() {
 }
 
 #[test]
+fn what_shuts_people_out_and_cannot_be_kept_is_refused() {
+    for text in [
+        "enforce.auth.enabled=true",
+        "zookeeper.enforce.auth.enabled=true",
+        "sessionRequireClientSASLAuth=true",
+        "requireClientAuthScheme=sasl",
+        "DigestAuthenticationProvider.digestAlg=SHA-256",
+    ] {
+        let error = parse(&format!("dataDir=/a\n{text}")).unwrap_err();
+        assert!(error.contains(&format!("{text}: this version")), "{error}");
+    }
+    let cfg = parse(
+        "dataDir=/a\nenforce.auth.enabled=false\nenforce.auth.schemes=digest\n\
+         DigestAuthenticationProvider.enabled=false\nDigestAuthenticationProvider.digestAlg=SHA1\n",
+    )
+    .unwrap();
+    assert!(!cfg.digest_enabled && cfg.unknown.is_empty());
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     let table = [
         (
