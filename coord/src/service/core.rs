@@ -232,8 +232,9 @@ impl Core {
             None => None,
         };
         if let Some(error) = closed {
-            let refusal = reply.map(|reply| Delivery::Refusal(error.into(), reply));
-            actions.deliveries.extend(refusal);
+            if let Some(reply) = reply {
+                self.wait(Delivery::Refusal(error.into(), reply), actions);
+            }
             return;
         }
         let zxid = self.voter.next();

@@ -111,6 +111,23 @@ impl Shared {
         event: impl FnOnce(Reply) -> Event,
     ) -> Result<Done, MultiError> {
         let turn = turn(&self.turns, bytes).await;
+        self.ask_in(turn, event).await
+    }
+
+    /// The same for a client on the wire that has no connection yet.
+    pub(crate) async fn ask_for_client(
+        &self,
+        event: impl FnOnce(Reply) -> Event,
+    ) -> Result<Done, MultiError> {
+        let turn = self.client_turn(0).await;
+        self.ask_in(turn, event).await
+    }
+
+    async fn ask_in(
+        &self,
+        turn: OwnedSemaphorePermit,
+        event: impl FnOnce(Reply) -> Event,
+    ) -> Result<Done, MultiError> {
         if let Some(reason) = self.ended.get() {
             return Err(reason.clone().into());
         }

@@ -36,6 +36,9 @@ use crate::tree::{Caller, Op, OpResult, Password, Request, Rules};
 /// Paths that a listing of watches names at most.
 const LISTED_MAX: usize = 100_000;
 
+/// What an operation weighs beside its bytes, as itself and as the change that it becomes.
+const OP_BYTES: usize = 256;
+
 /// How clients on the wire are served.
 #[derive(Clone, Debug)]
 pub struct WireConfig {
@@ -157,7 +160,7 @@ impl Wire {
                     password,
                     reply,
                 };
-                (shared.ask(0, open).await, password)
+                (shared.ask_for_client(open).await, password)
             }
             Some((id, password)) => {
                 let password = Password(password);
@@ -167,7 +170,7 @@ impl Wire {
                     password,
                     reply,
                 };
-                (shared.ask(0, resume).await, password)
+                (shared.ask_for_client(resume).await, password)
             }
         };
         let session = session.map_err(|multi| multi.error)?.session;
@@ -291,15 +294,15 @@ impl Connection {
         self.touch();
         let client = &self.client;
         let bytes = match &write {
-            Write::Ops(ops) => ops.iter().map(Op::size).sum(),
+            Write::Ops(ops) => ops.iter().map(|op| OP_BYTES + op.size()).sum(),
             Write::Sync { path } => path.len(),
             Write::CloseSession => 0,
         };
         let under_way = UnderWay::begin(client);
         let turn = self.shared.client_turn(bytes).await;
-        if let Some(reason) = self.shared.ended.get() {
-            let zxid = *self.shared.applied.borrow();
-            under_way.answer(token, zxid, Err(reason.clone().into()));
+        if self.shared.ended.get().is_some() {
+            // An answer would overtake those of the writes before it.
+            client.end(Ending::Stopped);
             return;
         }
         let reply = |purpose| {

@@ -406,3 +406,17 @@ async fn a_client_that_waits_for_an_answer_is_not_silent() {
     drop(under_way);
     assert!(silent() >= 5_000);
 }
+
+#[tokio::test]
+async fn a_write_to_a_service_that_has_ended_ends_the_connection_and_overtakes_no_answer() {
+    let (coord, handle) = start(WireConfig::default());
+    let mut c = Conn::new(&handle).await;
+    c.open.connection.shared.end(CoordError::Stopped);
+    let token = c.token();
+    let sync = Write::Sync { path: "/".into() };
+    c.open.connection.write(token, sync).await;
+    let ended = c.next().await;
+    assert!(matches!(ended, Outgoing::Ended(Ending::Stopped)));
+    assert!(c.open.outbox.next().await.is_none());
+    coord.stop();
+}

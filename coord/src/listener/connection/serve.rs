@@ -364,14 +364,17 @@ impl Serving<'_> {
                 result,
             }) => {
                 let first = self.handed - self.under_way.len() as u64;
-                assert_eq!(
-                    token.tag, first,
-                    "answers come in the order of the requests"
-                );
-                let UnderWay { asked, bytes } = self
-                    .under_way
-                    .pop_front()
-                    .expect("only what was asked is answered");
+                let of_first = self.under_way.pop_front();
+                let Some(UnderWay { asked, bytes }) = of_first.filter(|_| token.tag == first)
+                else {
+                    let peer = self.place.traffic.peer;
+                    tracing::error!(
+                        "{peer}: request {} was answered before request {first}; the connection ends",
+                        token.tag
+                    );
+                    self.ending = true;
+                    return;
+                };
                 self.under_way_bytes -= bytes;
                 let zxid = zxid.0 as i64;
                 Writer::frame(&mut self.output, |writer| {

@@ -176,8 +176,11 @@ fn multi_op(op: MultiOp) -> Result<Op, ErrorCode> {
 
 fn read(op: MultiReadOp) -> Read {
     match op {
-        MultiReadOp::GetData(ReadRequest { path, watch }) => Read::GetData { path, watch },
-        MultiReadOp::GetChildren(ReadRequest { path, watch }) => Read::GetChildren { path, watch },
+        // Together with others, a read sets no watch, whatever its flag says.
+        MultiReadOp::GetData(ReadRequest { path, .. }) => Read::GetData { path, watch: false },
+        MultiReadOp::GetChildren(ReadRequest { path, .. }) => {
+            Read::GetChildren { path, watch: false }
+        }
     }
 }
 
