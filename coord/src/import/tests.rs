@@ -209,3 +209,21 @@ fn what_cannot_be_read_leaves_nothing_behind() {
     assert!(!in_the_middle.exists(Path::new(INTO)).unwrap());
     assert_eq!(run(&disk(&[("log.1", torn)])).unwrap().zxid, Zxid(1));
 }
+
+#[tokio::test]
+async fn large_znodes_side_by_side_can_be_started_from() {
+    let large = "x".repeat(1 << 20);
+    let names: Vec<String> = (0..6).map(|n| format!("/n{n}")).collect();
+    let mut nodes = vec![("", "", 0, 6)];
+    nodes.extend(
+        names
+            .iter()
+            .map(|name| (name.as_str(), large.as_str(), 0, 0)),
+    );
+    let disk = disk(&[("snapshot.5", snapshot(&nodes))]);
+    run(&disk).unwrap();
+    let (_coord, handle) = Coord::start(disk, Path::new(INTO), CoordConfig::default()).unwrap();
+    let timeout = std::time::Duration::from_secs(5);
+    let session = handle.open_session(timeout).await.unwrap();
+    assert_eq!(session.get("/n5").unwrap().0.len(), large.len());
+}

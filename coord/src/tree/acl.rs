@@ -213,7 +213,7 @@ impl AclTable {
     }
 }
 
-/// The most lines that a list may be asked for with: each is compared with those before it.
+/// The most lines that a list may be asked for with.
 const LINES_MAX: usize = 1_024;
 /// The most bytes of a list. One line `auth` becomes as many lines as its client has identities.
 const BYTES_MAX: usize = 64 << 10;
@@ -233,8 +233,9 @@ pub(crate) fn settle(
     }
     let mut lines: Vec<Acl> = Vec::with_capacity(asked.len());
     let mut bytes = 0;
-    for (index, line) in asked.iter().enumerate() {
-        if asked[..index].contains(line) {
+    let mut seen = BTreeSet::new();
+    for line in asked {
+        if !seen.insert(line) {
             continue;
         }
         let before = lines.len();

@@ -121,3 +121,22 @@ fn a_million_znodes_fit() {
     println!("{held} bytes for {} znodes", tree.node_count());
     assert!(held < 400_000_000, "{held} bytes");
 }
+
+#[test]
+fn the_lists_of_a_multi_count_as_they_will_be_stored() {
+    let mut w = World::new();
+    let name = |n: usize| Id::new("digest", format!("{n}{}:x", "u".repeat(1_000)));
+    let many = Caller::Client(std::sync::Arc::new((0..60).map(name).collect()));
+    let auth = || vec![Acl::new(perms::ALL, "auth", "")];
+    let mut ask = |count: usize| {
+        let create = |n| Op::create_with(format!("/n{count}-{n}"), "", Persistent, auth());
+        let request = Request::Ops {
+            session: 0,
+            caller: many.clone(),
+            ops: (0..count).map(create).collect(),
+        };
+        w.propose(&request).map_err(|e| e.error.code())
+    };
+    assert!(ask(500).is_ok());
+    assert_eq!(ask(600).unwrap_err(), ErrorCode::BadArguments);
+}
