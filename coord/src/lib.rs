@@ -15,7 +15,7 @@
 mod auth;
 mod error;
 mod handle;
-pub mod import;
+mod import;
 mod listener;
 mod service;
 mod session;
@@ -29,6 +29,7 @@ mod zxid;
 
 pub use error::{CoordError, ErrorCode, MultiError};
 pub use handle::{Handle, Session};
+pub use import::{ImportError, Imported, import};
 pub use listener::{Listener, ListenerConfig};
 pub use service::{Clock, Coord, CoordConfig};
 pub use storage::StorageError;

@@ -16,6 +16,7 @@ pub mod zookeeper;
 
 pub use config::Config;
 pub use coord::zoo_cfg::ZooCfg;
+pub use coord::{ImportError, Imported};
 pub use error::NodeError;
 pub use run::run;
 pub use start::Node;

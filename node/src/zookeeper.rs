@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use coord::import::{ImportError, Imported};
 use coord::zoo_cfg::ZooCfg;
-use coord::{Coord, CoordConfig, Handle, Listener, ListenerConfig, WireConfig};
-use disk::RealDisk;
+use coord::{
+    Coord, CoordConfig, Handle, ImportError, Imported, Listener, ListenerConfig, WireConfig,
+};
+use disk::{Disk, RealDisk};
 use tokio::runtime::Builder;
 
 use crate::VERSION;
@@ -19,26 +20,6 @@ use crate::run::{LEAVES_WITHIN, Signals};
 
 /// Our folder within dataDir, beside `myid` and whatever ZooKeeper has left there.
 const FOLDER: &str = "milena";
-
-/// Reads a ZooKeeper's files into the folder `data_dir`, for one of ours to start from. `from` is its dataDir, `logs` its
-/// dataLogDir where it has one; their `version-2` is found.
-pub fn import(from: &Path, logs: Option<&Path>, data_dir: &Path) -> Result<Imported, ImportError> {
-    let files = |dir: &Path| {
-        let inner = dir.join("version-2");
-        if inner.is_dir() {
-            inner
-        } else {
-            dir.to_owned()
-        }
-    };
-    let into = data_dir.join(FOLDER);
-    coord::import::import(
-        &RealDisk::new(),
-        &files(from),
-        &files(logs.unwrap_or(from)),
-        &into,
-    )
-}
 
 /// A running ZooKeeper.
 pub struct ZooKeeper {
@@ -164,6 +145,22 @@ fn tell_about(cfg: &ZooCfg) {
     }
 }
 
+/// Takes over what a ZooKeeper has left in its `data_dir` and, where it has one, `log_dir`: what [`run`] starts on when
+/// `into` is its dataDir. The ZooKeeper must have been stopped.
+pub fn import(
+    data_dir: &Path,
+    log_dir: Option<&Path>,
+    into: &Path,
+) -> Result<Imported, ImportError> {
+    let disk = RealDisk::new();
+    disk.create_dir_all(into)
+        .map_err(|source| ImportError::Io {
+            path: into.to_owned(),
+            source,
+        })?;
+    coord::import(&disk, data_dir, log_dir, &into.join(FOLDER))
+}
+
 /// A folder that ZooKeeper has written is somebody's data: starting empty over it would look as if it were lost.
 fn refuse_unimported(data_dir: &Path, ours: &Path) -> Result<(), NodeError> {
     let theirs = data_dir.join("version-2");
@@ -171,7 +168,7 @@ fn refuse_unimported(data_dir: &Path, ours: &Path) -> Result<(), NodeError> {
         return Ok(());
     }
     Err(NodeError::ZooCfg(format!(
-        "{} holds a ZooKeeper's data; stop that one and read it in with `milena coord import {data} --into {data}`, or move it \
+        "{} holds a ZooKeeper's data; stop that one and take it over with `milena coord import {data} --into {data}`, or move it \
          away to start empty",
         theirs.display(),
         data = data_dir.display()

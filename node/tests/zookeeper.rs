@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use milena_node::ZooCfg;
-use milena_node::zookeeper::ZooKeeper;
+use milena_node::zookeeper::{ZooKeeper, import};
 
 fn cfg(dir: &Path, lines: &str) -> ZooCfg {
     let path = dir.join("zoo.cfg");
@@ -60,7 +60,11 @@ async fn what_cannot_be_served_is_said() {
     };
     let mut alone = cfg(dir.path(), "");
     std::fs::create_dir(dir.path().join("data/version-2")).unwrap();
-    assert!(refused(&alone).await.contains("holds a ZooKeeper's data"));
+    let error = refused(&alone).await;
+    let data = dir.path().join("data").display().to_string();
+    assert!(error.contains("holds a ZooKeeper's data"), "{error}");
+    let command = format!("`milena coord import {data} --into {data}`");
+    assert!(error.contains(&command), "{error}");
     std::fs::remove_dir(dir.path().join("data/version-2")).unwrap();
     alone.client = Some("192.0.2.1:1".parse().unwrap());
     assert!(
@@ -71,4 +75,23 @@ async fn what_cannot_be_served_is_said() {
     std::fs::write(dir.path().join("data/myid"), "1").unwrap();
     let several = cfg(dir.path(), "server.1=a:1:2\nserver.2=b:1:2");
     assert!(refused(&several).await.contains("names 2 servers"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_starts_on_what_was_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    let cfg = cfg(dir.path(), "4lw.commands.whitelist=mntr");
+    let theirs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coord/tests/fixtures/zookeeper");
+    let imported = import(&theirs, None, &dir.path().join("data")).unwrap();
+    let zookeeper = ZooKeeper::start(&cfg).await.unwrap();
+    let address = zookeeper.address();
+    let mntr = tokio::task::spawn_blocking(move || word(address, "mntr"))
+        .await
+        .unwrap();
+    // ZooKeeper counts its root twice.
+    let znodes = format!("zk_znode_count\t{}\n", imported.znodes + 1);
+    assert!(mntr.contains(&znodes), "{mntr}");
+    assert!(mntr.contains("zk_ephemerals_count\t1\n"), "{mntr}");
+    assert!(mntr.contains("zk_global_sessions\t2\n"), "{mntr}");
+    zookeeper.stop().await;
 }

@@ -1,12 +1,11 @@
 //! `milena coord`.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use node::{ZooCfg, zookeeper};
 
-use super::common;
+use super::{common, coord_import};
 
 /// Be a ZooKeeper: the coordination service alone, for ZooKeeper's own clients
 ///
@@ -20,43 +19,24 @@ pub struct Coord {
     file: Option<PathBuf>,
 
     #[command(subcommand)]
-    action: Option<Action>,
+    command: Option<CoordCommand>,
 }
 
+/// What is done beside running one.
 #[derive(Debug, Subcommand)]
-enum Action {
-    /// Read the data of a ZooKeeper 3.9 that has been stopped
-    ///
-    /// Its newest snapshot and the transaction logs after it become the data of a Milena that has none yet. Sessions
-    /// and their ephemeral znodes are left out: their clients start new ones.
-    Import {
-        /// ZooKeeper's dataDir
-        #[arg(value_name = "DIR")]
-        from: PathBuf,
-
-        /// ZooKeeper's dataLogDir, if it has one
-        #[arg(long, value_name = "DIR")]
-        logs: Option<PathBuf>,
-
-        /// The dataDir that the zoo.cfg of `milena coord` names; it may be the same
-        #[arg(long, value_name = "DIR")]
-        into: PathBuf,
-    },
+enum CoordCommand {
+    Import(coord_import::Import),
 }
 
 impl Coord {
-    /// Runs until it is told to stop, or has read what it is to read.
+    /// Runs until it is told to stop, or imports.
     pub fn run(self) -> anyhow::Result<()> {
-        common::log("info");
-        if let Some(Action::Import { from, logs, into }) = self.action {
-            let imported = zookeeper::import(&from, logs.as_deref(), &into)?;
-            let (znodes, ephemerals, zxid) = (imported.znodes, imported.ephemerals, imported.zxid);
-            let text = format!(
-                "{znodes} znodes up to transaction {zxid}; {ephemerals} ephemeral ones left out\n"
-            );
-            return Ok(io::stdout().write_all(text.as_bytes())?);
+        if let Some(CoordCommand::Import(import)) = self.command {
+            return import.run();
         }
-        let cfg = ZooCfg::read(&self.file.unwrap_or_default())?;
+        common::log("info");
+        let file = self.file.expect("clap requires it without a subcommand");
+        let cfg = ZooCfg::read(&file)?;
         Ok(zookeeper::run(&cfg, |_| ())?)
     }
 }

@@ -7,6 +7,7 @@ pub mod common;
 pub mod completion;
 pub mod consume;
 pub mod coord;
+pub mod coord_import;
 pub mod dev;
 pub mod failure;
 pub mod format;

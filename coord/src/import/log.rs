@@ -1,190 +1,154 @@
-//! `log.ZXID`: a header, and transactions, each with its checksum and an end mark; zeros, or nothing, after the last.
+//! One of ZooKeeper's log files, record by record, and where and how its records end.
+//!
+//! ```text
+//! "ZKLG" · version (4) · db id (8) · (sum (8) · length (4) · transaction (length) · "B")* · zeros
+//! ```
+//! ZooKeeper writes zeros ahead, so what cannot be read may be a torn write, or damage. A sound record behind it tells:
+//! nothing is written behind a record that is not.
 
 use std::path::Path;
 
-use bytes::Bytes;
-
-use super::state::{Node, State};
-use super::{ImportError, adler32, because};
+use super::adler::adler32;
+use super::error::ImportError;
+use super::jute::{Fault, Jute};
+use super::txn::{HEADER_LEN, Header};
 use crate::Zxid;
-use crate::listener::jute::{Decode, JuteError, Reader};
 
 const MAGIC: &[u8; 4] = b"ZKLG";
-const HEADER_BYTES: usize = 16;
-/// What ends a transaction.
-const MARK: u8 = 0x42;
+const VERSION: &[u8; 4] = &[0, 0, 0, 2];
+const FILE_HEADER_LEN: usize = 16;
+/// The sum and the length.
+const FRAME_LEN: usize = 12;
+const RECORD_END: u8 = b'B';
 
-/// Who did what when.
-#[derive(Clone, Copy)]
-struct Head {
-    session: i64,
-    zxid: i64,
-    time: i64,
+/// Where the sound records of a file end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// The byte after the last.
+    pub(super) position: u64,
+    /// What stands there instead of zeros or nothing.
+    pub(super) rest: Rest,
 }
 
-/// Replays what a file holds after `from`. Where the `last` one is damaged, it ends: that was being written when the server stopped.
-pub(super) fn replay(
-    path: &Path,
-    bytes: &Bytes,
-    from: Zxid,
-    state: &mut State,
-    last: bool,
-) -> Result<(), ImportError> {
-    let format = |reason: String| ImportError::Format {
+/// What is behind the sound records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Nothing,
+    /// The beginning of a record.
+    Torn,
+    /// A record with its end, whose sum is wrong.
+    Wrong,
+}
+
+/// Takes a record: its header, the rest of it, and where in the file it is.
+pub(super) type Visit<'a> = dyn FnMut(Header, Jute<&[u8]>, u64) -> Result<(), ImportError> + 'a;
+
+enum Found<'a> {
+    Sound { record: &'a [u8], next: usize },
+    Zeros,
+    Torn,
+    Wrong,
+}
+
+/// Gives `visit` each record.
+pub(super) fn scan(path: &Path, bytes: &[u8], visit: &mut Visit<'_>) -> Result<End, ImportError> {
+    let damaged = |position: usize, reason: &str| ImportError::Damaged {
         path: path.to_owned(),
-        reason,
+        position: position as u64,
+        reason: reason.to_owned(),
     };
-    if bytes.first_chunk() != Some(MAGIC) {
-        return Err(format("it does not begin as a transaction log".to_owned()));
-    }
-    let mut at = HEADER_BYTES;
-    while let Some(entry) = entry(bytes, at) {
-        let Ok((txn, next)) = entry else {
-            if last {
-                tracing::warn!("{} ends at byte {at}, where it is torn", path.display());
-                return Ok(());
-            }
-            return Err(ImportError::Damaged {
-                path: path.to_owned(),
-                position: at,
+    let is_header = bytes.len() >= FILE_HEADER_LEN && bytes.starts_with(MAGIC);
+    if !is_header {
+        if bytes.iter().all(|byte| *byte == 0) || MAGIC.starts_with(bytes) {
+            // A crash came before the header.
+            return Ok(End {
+                position: 0,
+                rest: Rest::Nothing,
             });
-        };
-        at = next;
-        apply(&mut Reader::new(txn), from, state)
-            .map_err(|error| format(format!("before byte {at}: {}", because(error))))?;
-    }
-    Ok(())
-}
-
-/// The transaction at `at` and where the next begins; none at the end, an error where it is damaged.
-fn entry(bytes: &Bytes, at: usize) -> Option<Result<(Bytes, usize), ()>> {
-    let head = bytes.get(at..at + 12)?;
-    let sum = u64::from_be_bytes(head[..8].try_into().ok()?);
-    let length = i32::from_be_bytes(head[8..].try_into().ok()?);
-    if length == 0 {
-        return None;
-    }
-    let start = at + 12;
-    let found = usize::try_from(length).ok().and_then(|length| {
-        let end = start.checked_add(length)?;
-        let whole = bytes.get(end) == Some(&MARK);
-        (whole && u64::from(adler32(&bytes[start..end])) == sum)
-            .then(|| (bytes.slice(start..end), end + 1))
-    });
-    Some(found.ok_or(()))
-}
-
-fn apply(reader: &mut Reader, from: Zxid, state: &mut State) -> Result<(), JuteError> {
-    let session = reader.long()?;
-    let _request = reader.int()?;
-    let head = Head {
-        session,
-        zxid: reader.long()?,
-        time: reader.long()?,
-    };
-    let kind = reader.int()?;
-    if Zxid(head.zxid as u64) <= from {
-        return Ok(());
-    }
-    apply_one(kind, head, reader, state)?;
-    state.zxid = state.zxid.max(Zxid(head.zxid as u64));
-    Ok(())
-}
-
-fn apply_one(
-    kind: i32,
-    head: Head,
-    reader: &mut Reader,
-    state: &mut State,
-) -> Result<(), JuteError> {
-    match kind {
-        // create and create2, createContainer, createTTL
-        1 | 15 | 19 | 21 => create(kind, head, reader, state)?,
-        // delete, deleteContainer
-        2 | 20 => state.delete(&reader.string()?, head.zxid),
-        // setData, reconfig
-        5 | 16 => {
-            let (path, data, version) = (
-                reader.string()?,
-                reader.buffer()?.unwrap_or_default(),
-                reader.int()?,
-            );
-            if let Some(node) = state.nodes.get_mut(&path) {
-                (node.data, node.version) = (data, version);
-                (node.mzxid, node.mtime) = (head.zxid, head.time);
-            }
         }
-        // setACL
-        7 => {
-            let (path, acl, version) = (reader.string()?, reader.vector()?, reader.int()?);
-            if let Some(node) = state.nodes.get_mut(&path) {
-                (node.acl, node.aversion) = (acl, version);
-            }
-        }
-        // multi
-        14 => {
-            let parts: Vec<Part> = reader.vector()?;
-            // One that failed changed nothing.
-            if parts.iter().all(|part| part.kind != -1) {
-                for part in parts {
-                    apply_one(part.kind, head, &mut Reader::new(part.bytes), state)?;
+        return Err(damaged(0, "this is no log of a ZooKeeper"));
+    }
+    if bytes[4..8] != *VERSION {
+        return Err(damaged(4, "the log is of a version that is not read"));
+    }
+    let mut position = FILE_HEADER_LEN;
+    let mut last = Zxid::ZERO;
+    let rest = loop {
+        match record_at(bytes, position) {
+            Found::Sound { record, next } => {
+                let mut jute = Jute::of_record(record);
+                let header = Header::read(&mut jute)
+                    .map_err(|fault: Fault| damaged(position, &fault.to_string()))?;
+                if header.zxid <= last {
+                    let reason = format!("transaction {} comes after {last}", header.zxid);
+                    return Err(damaged(position, &reason));
                 }
+                last = header.zxid;
+                visit(header, jute, position as u64)?;
+                position = next;
             }
-        }
-        // closeSession
-        -11 => state.close_session(head.session, head.zxid),
-        // createSession, check, and requests that failed
-        -10 | 13 | -1 => {}
-        other => return Err(JuteError::Number(other)),
-    }
-    Ok(())
-}
-
-fn create(kind: i32, head: Head, reader: &mut Reader, state: &mut State) -> Result<(), JuteError> {
-    let (path, data, acl) = (
-        reader.string()?,
-        reader.buffer()?.unwrap_or_default(),
-        reader.vector()?,
-    );
-    let (owner, children) = match kind {
-        19 => (i64::MIN, reader.int()?),
-        21 => {
-            let children = reader.int()?;
-            (reader.long()? | (0xff_u64 << 56) as i64, children)
-        }
-        _ => {
-            let owner = if reader.bool()? { head.session } else { 0 };
-            (owner, reader.int()?)
+            Found::Zeros => break Rest::Nothing,
+            Found::Torn => break Rest::Torn,
+            Found::Wrong => break Rest::Wrong,
         }
     };
-    let node = Node {
-        data,
-        acl,
-        czxid: head.zxid,
-        mzxid: head.zxid,
-        ctime: head.time,
-        mtime: head.time,
-        owner,
-        pzxid: head.zxid,
-        ..Node::default()
-    };
-    state.create(path, node, children);
-    Ok(())
-}
-
-/// One operation of a multi.
-struct Part {
-    kind: i32,
-    bytes: Bytes,
-}
-
-impl Decode for Part {
-    const BYTES_MIN: usize = 8;
-
-    fn decode(reader: &mut Reader) -> Result<Part, JuteError> {
-        Ok(Part {
-            kind: reader.int()?,
-            bytes: reader.buffer()?.unwrap_or_default(),
-        })
+    if let Some(later) = sound_after(bytes, position, last) {
+        let reason = format!(
+            "no sound record is here, after transaction {last}, but one is at byte {later}"
+        );
+        return Err(damaged(position, &reason));
     }
+    Ok(End {
+        position: position as u64,
+        rest,
+    })
+}
+
+fn record_at(bytes: &[u8], position: usize) -> Found<'_> {
+    let rest = &bytes[position..];
+    let Some((frame, body)) = rest.split_at_checked(FRAME_LEN) else {
+        return if rest.iter().all(|byte| *byte == 0) {
+            Found::Zeros
+        } else {
+            Found::Torn
+        };
+    };
+    let (sum, len) = frame.split_at(8);
+    let sum = sum.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    let len = len
+        .iter()
+        .fold(0, |all, byte| all << 8 | usize::from(*byte));
+    if len == 0 {
+        return if rest.iter().all(|byte| *byte == 0) {
+            Found::Zeros
+        } else {
+            Found::Torn
+        };
+    }
+    if len < HEADER_LEN || body.get(len) != Some(&RECORD_END) {
+        return Found::Torn;
+    }
+    let record = &body[..len];
+    if u64::from(adler32(record)) != sum {
+        return Found::Wrong;
+    }
+    Found::Sound {
+        record,
+        next: position + FRAME_LEN + len + 1,
+    }
+}
+
+/// Where a sound record of a later transaction begins past `position`.
+fn sound_after(bytes: &[u8], position: usize, last: Zxid) -> Option<usize> {
+    let end = bytes.iter().rposition(|byte| *byte != 0)?;
+    (position + 1..end).find(|at| {
+        // The sum's upper half is 0 and the length's first byte nearly always, which spares most places the sum.
+        if bytes.get(*at..at + 4) != Some(&[0; 4]) {
+            return false;
+        }
+        let Found::Sound { record, .. } = record_at(bytes, *at) else {
+            return false;
+        };
+        Header::read(&mut Jute::of_record(record)).is_ok_and(|header| header.zxid > last)
+    })
 }

@@ -36,8 +36,9 @@ use bytes::Bytes;
 
 pub use acl::{Acl, Id, perms};
 pub(crate) use acl::{AclList, Caller, Rules, veiled};
+pub(crate) use node::Kind;
 pub use node::Stat;
-pub(crate) use path::check_path;
+pub(crate) use path::{CONFIG, check_path};
 pub(crate) use prepare::Preparer;
 pub(crate) use request::Request;
 pub use request::{CreateMode, Created, Op, OpResult};
