@@ -42,7 +42,6 @@ impl Handle {
     }
 
     /// The way in for clients on the wire.
-    #[allow(dead_code)] // The listener is the one who calls it.
     pub(crate) fn wire(&self) -> Wire {
         Wire::new(Arc::clone(&self.shared))
     }
